@@ -1,0 +1,1 @@
+"""A session without a view: the demo and batch work."""

@@ -1,0 +1,114 @@
+"""Settings of a job: dataclasses with defaults; a preset is a JSON file that holds only differences.
+
+``resolve(method, preset, differences)`` is the one way to settings. An unknown key is an error that
+names the nearest known one; a value of the wrong type or out of range is an error that says what fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from slicer_kdseg.protocol.errors import BadSettings
+
+
+def setting(default: Any, low: float | None = None, high: float | None = None, hint: str = "") -> Any:
+    """A settings field with a range ``low..high`` (inclusive) and a one-line explanation."""
+    return field(default=default, metadata={"low": low, "high": high, "hint": hint})
+
+
+@dataclass
+class TrainSettings:
+    """What every method needs."""
+
+    seconds: float = setting(120.0, 1, 86400, "time budget of training in seconds, previews included")
+    until_good: bool = setting(True, hint="stop before the budget when the held-out quality no longer rises")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", hint="auto takes a GPU only if a convolution runs on it")
+    threads: int = setting(0, 0, 256, "CPU threads, 0 = all cores")
+    seed: int = setting(0, 0, 2**31 - 1)
+    clock: Literal["wall", "cpu"] = setting("wall", hint="what `seconds` counts; cpu is for measurements")
+
+
+@dataclass
+class ScribbleSettings(TrainSettings):
+    """ScribSD+-style self-distillation on grow-cut; see training_backend.methods.scribble."""
+
+
+@dataclass
+class SupervisedSettings(TrainSettings):
+    """Dense labels: the reference and the upper bound."""
+
+
+SETTINGS: dict[str, type[TrainSettings]] = {"scribble": ScribbleSettings, "supervised": SupervisedSettings}
+
+
+def preset_folder() -> Path:
+    """Where the preset files lie: inside an installed package, or in a checkout's ``Resources``."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "presets"
+    return installed if installed.is_dir() else package.parents[1] / "Resources" / "Presets"
+
+
+def preset_names(method: str) -> list[str]:
+    return sorted(path.name.split(".")[1] for path in preset_folder().glob(f"{method}.*.json"))
+
+
+def resolve(method: str, preset: str = "fast", differences: dict[str, Any] | None = None) -> TrainSettings:
+    """Defaults, then the preset's differences, then ``differences``. Raises :class:`BadSettings`."""
+    if method not in SETTINGS:
+        raise BadSettings(f"There is no method '{method}'; this version knows {', '.join(sorted(SETTINGS))}.")
+    kind = SETTINGS[method]
+    values = dict(_preset(method, preset))
+    values.update(differences or {})
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(sorted(fields))}."
+            raise BadSettings(f"Method '{method}' has no setting '{name}'.{hint}")
+    return kind(**{name: _checked(name, value, hints[name], fields[name].metadata) for name, value in values.items()})
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``key=value`` of the command line; the value is read as JSON, else kept as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BadSettings(f"'{text}' is not a setting; write key=value, for instance seconds=60.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _preset(method: str, preset: str) -> dict[str, Any]:
+    if preset not in preset_names(method):
+        known = ", ".join(preset_names(method))
+        raise BadSettings(f"Method '{method}' has no preset '{preset}'; it has {known}.")
+    return json.loads((preset_folder() / f"{method}.{preset}.json").read_text(encoding="utf-8"))
+
+
+def _checked(name: str, value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise BadSettings(f"Setting '{name}' must be one of {', '.join(map(str, choices))}, got {value!r}.")
+        return value
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint:
+        raise BadSettings(f"Setting '{name}' must be of type {hint.__name__}, got {value!r}.")
+    low, high = limits.get("low"), limits.get("high")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise BadSettings(f"Setting '{name}' must lie in {low}..{high}, got {value!r}.")
+    return value

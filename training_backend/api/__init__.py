@@ -1,0 +1,1 @@
+"""HTTP in, store rows and files out; decides nothing about training."""

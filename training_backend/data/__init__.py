@@ -1,0 +1,1 @@
+"""From stored cases to batches, geometry kept; scribble simulation."""

@@ -1,0 +1,1 @@
+"""The one loop, and the verbs that every method needs."""

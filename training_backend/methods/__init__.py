@@ -1,0 +1,1 @@
+"""The teachers: one file is one paper, written as stages over the parts below."""

@@ -1,0 +1,1 @@
+"""What happened, in numbers and pictures a clinician can check."""

@@ -1,0 +1,202 @@
+"""Image and label files as arrays with an affine; beside the scene's ``geometry.py`` the one place that knows frames.
+
+Arrays are (D, H, W). An affine maps the voxel (i, j, k, 1), with i along W, j along H and k along D,
+to millimetres in RAS. ITK files are (i, j, k) in LPS: both turns happen here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage
+from slicer_kdseg.protocol.labels import UNLABELLED
+from training_backend.data.memory import largest_volume_bytes
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One file: voxels (D, H, W), where they lie, and the header's own key-value pairs."""
+
+    array: np.ndarray
+    affine: np.ndarray
+    header: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's image (D, H, W) float32 with what is known about it, all on one grid.
+
+    ``scribbles`` and ``labels`` are (D, H, W) uint8 of class ids, ``UNLABELLED`` where nobody has
+    spoken; a case without either takes part as unlabelled.
+    """
+
+    name: str
+    image: np.ndarray
+    affine: np.ndarray
+    scribbles: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    path: Path | None = None
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        return spacing_mm(self.affine)
+
+
+def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
+    """Voxel size along the array's axes (D, H, W)."""
+    i, j, k = (float(length) for length in np.linalg.norm(affine[:3, :3], axis=0))
+    return k, j, i
+
+
+def stem(path: Path) -> str:
+    """The file name without its image suffix, so that ``a.nii.gz`` and ``a.seg.nrrd`` belong together."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.stem
+
+
+def image_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+
+
+def read_image(path: Path) -> Volume:
+    """An image as float32. Raises :class:`BadImage` with a sentence that names the file."""
+    volume = _read(path)
+    array = volume.array
+    if array.dtype.kind == "c":
+        raise BadImage(f"'{path.name}' holds complex numbers; export its magnitude as one scalar volume.")
+    return Volume(np.ascontiguousarray(array, np.float32), volume.affine, volume.header)
+
+
+def read_labels(path: Path) -> Volume:
+    """A label map as uint8 with the file's own values. Raises :class:`BadAnnotation` if they are no label values."""
+    volume = _read(path)
+    rounded = np.rint(volume.array)
+    if volume.array.dtype.kind not in "iu" and not np.array_equal(rounded, volume.array):
+        raise BadAnnotation(f"'{path.name}' holds fractions or NaN, not label values; save it as a label map.")
+    if rounded.min() < 0 or rounded.max() > UNLABELLED:
+        found = f"{int(rounded.min())}..{int(rounded.max())}"
+        raise BadAnnotation(f"'{path.name}' holds label values {found}; label values lie in 0..{UNLABELLED}.")
+    return Volume(np.ascontiguousarray(rounded, np.uint8), volume.affine, volume.header)
+
+
+def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, str] | None = None) -> None:
+    """Write labels (D, H, W) uint8 with the geometry of the file ``like``, its number of axes included."""
+    reader = _information(like)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(labels, np.uint8))
+    axes = reader.GetDimension()
+    if axes == 2:
+        image = image[:, :, 0]
+    image.SetSpacing(reader.GetSpacing()[: min(axes, 3)])
+    image.SetOrigin(reader.GetOrigin()[: min(axes, 3)])
+    direction = np.asarray(reader.GetDirection()).reshape(axes, axes)[: min(axes, 3), : min(axes, 3)]
+    image.SetDirection(direction.ravel().tolist())
+    for key, value in (header or {}).items():
+        image.SetMetaData(key, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write (D, H, W) voxels with a RAS affine of orthogonal axes, left-handed ones included."""
+    lps = LPS_TO_RAS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path), useCompression=True)
+
+
+def on_grid_of(labels: Volume, image: Volume, fill: int, names: tuple[str, str]) -> np.ndarray:
+    """``labels`` on the image's grid; a label map that Slicer cropped is put back at its place, ``fill`` around it.
+
+    Raises :class:`BadAnnotation`, naming both files, when the two lie on different grids.
+    """
+    offset = np.linalg.solve(image.affine[:3, :3], labels.affine[:3, 3] - image.affine[:3, 3])
+    start = np.rint(offset).astype(int)[::-1]
+    stop = start + labels.array.shape
+    same_axes = np.allclose(
+        labels.affine[:3, :3], image.affine[:3, :3], rtol=0, atol=1e-3 * min(spacing_mm(image.affine))
+    )
+    if (
+        not same_axes
+        or np.abs(offset - np.rint(offset)).max() > 0.01
+        or (start < 0).any()
+        or (stop > image.array.shape).any()
+    ):
+        raise BadAnnotation(
+            f"'{names[0]}' ({_grid(labels)}) and its image '{names[1]}' ({_grid(image)}) lie on different grids;"
+            " draw or resample the labels on the image's own grid."
+        )
+    if labels.array.shape == image.array.shape:
+        return labels.array
+    whole = np.full(image.array.shape, fill, np.uint8)
+    whole[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = labels.array
+    return whole
+
+
+def _grid(volume: Volume) -> str:
+    size = " x ".join(map(str, volume.array.shape[::-1]))
+    step = " x ".join(f"{s:.3g}" for s in spacing_mm(volume.affine)[::-1])
+    origin = ", ".join(f"{x:.1f}" for x in volume.affine[:3, 3])
+    return f"{size} voxels of {step} mm from ({origin})"
+
+
+def _information(path: Path) -> sitk.ImageFileReader:
+    if not path.is_file():
+        raise BadImage(f"There is no file '{path}'; check the path.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as failure:
+        reason = str(failure).strip().splitlines()[-1].split("ERROR:")[-1].strip()
+        raise BadImage(f"'{path.name}' cannot be read as NIfTI or NRRD ({reason}); export it again.") from None
+    return reader
+
+
+def _read(path: Path) -> Volume:
+    reader = _information(path)
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    if components > 1:
+        raise BadImage(
+            f"'{path.name}' has {components} values per voxel (colour, vectors or overlapping segments);"
+            " give one scalar value per voxel."
+        )
+    if any(extent > 1 for extent in size[3:]):
+        shape = " x ".join(map(str, size))
+        raise BadImage(f"'{path.name}' has {len(size)} axes ({shape}); split the series and give one volume a case.")
+    wanted, most = int(np.prod(size)) * 4, largest_volume_bytes()
+    if wanted > most:
+        raise BadImage(
+            f"'{path.name}' needs {wanted / 2**30:.1f} GiB as one array and this computer can train on"
+            f" {most / 2**30:.1f} GiB; crop it or reduce its resolution."
+        )
+    try:
+        image = reader.Execute()
+    except RuntimeError:
+        raise BadImage(f"'{path.name}' has a header but its voxels cannot be read; it may be cut off.") from None
+    while image.GetDimension() > 3:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    array = sitk.GetArrayFromImage(image)
+    header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.startswith("Segment")}
+    return Volume(array.reshape((1,) * (3 - array.ndim) + array.shape), _affine(image), header)
+
+
+def _affine(image: sitk.Image) -> np.ndarray:
+    axes = image.GetDimension()
+    lps = np.eye(4)
+    direction = np.asarray(image.GetDirection()).reshape(axes, axes)
+    lps[:axes, :axes] = direction * np.asarray(image.GetSpacing())
+    lps[:axes, 3] = image.GetOrigin()
+    return LPS_TO_RAS @ lps

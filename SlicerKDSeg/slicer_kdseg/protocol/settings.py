@@ -33,16 +33,58 @@ class TrainSettings:
     threads: int = setting(0, 0, 256, "CPU threads, 0 = all cores")
     seed: int = setting(0, 0, 2**31 - 1)
     clock: Literal["wall", "cpu"] = setting("wall", hint="what `seconds` counts; cpu is for measurements")
+    steps: int | None = setting(
+        None, 1, hint="end after this many steps instead, so that a run can be repeated exactly"
+    )
+
+    channels: int = setting(16, 4, 128, "width of the network's first level, doubled at every level")
+    levels: int = setting(5, 2, 6)
+    context: int = setting(0, 0, 3, "neighbouring slices on each side that come along as channels (2-D)")
+    position: bool = setting(False, hint="tell the network where in the volume it looks")
+    batch: int = setting(8, 1, 256)
+    window: int = setting(160, 32, 512, "largest window in 2-D, pixels a side")
+    window_3d: int = setting(96, 32, 256, "largest window in 3-D, voxels a side")
+    learning_rate: float = setting(3e-3, 1e-6, 1.0)
+    weight_decay: float = setting(1e-3, 0, 1)
+    momentum: float = setting(0.99, 0, 0.9999, "of the averaged weights that are kept as the model")
+    rotation: float = setting(20.0, 0, 180, "degrees, in plane")
+    scale: float = setting(0.2, 0, 1)
+    shift: float = setting(0.2, 0, 1, "share of the window")
+    gain: float = setting(0.2, 0, 1)
+    gamma: float = setting(0.3, 0, 2)
+    noise: float = setting(0.1, 0, 2, "standard deviations of the image")
+    anywhere: float = setting(0.0, 0, 1, "share of windows that may lie anywhere, not near the strokes")
+
+    held_out: float = setting(0.15, 0, 0.5, "share of strokes kept aside to measure quality while training")
+    release: float = setting(0.7, 0, 1, "share of the budget after which the held-out strokes are learnt too")
 
 
 @dataclass
 class ScribbleSettings(TrainSettings):
-    """ScribSD+-style self-distillation on grow-cut; see training_backend.methods.scribble."""
+    """ScribSD+-style self-distillation on grow-cut; see training_backend.methods.scribble. A weight of 0 is off."""
+
+    target_ce: float = setting(1.0, 0, 100)
+    target_dice: float = setting(1.0, 0, 100)
+    partial_ce: float = setting(0.3, 0, 100)
+    class_balance: float = setting(0.0, 0, 1, "exponent of the inverse class frequency as class weight")
+    correct_from: float = setting(
+        0.15, 0, 1, "share of the budget after which the teacher corrects the target; 1 = never"
+    )
+    correct_every: float = setting(0.1, 0.001, 1)
+    disagreement: float = setting(0.2, 0, 1, "the teacher replaces a believed class that it gives less than this")
+    mix: float = setting(0.5, 0, 1, "the teacher's share of the target where the two agree")
+    sharpen: float = setting(1.5, 1, 10, "power of the mixed target")
+    multi_scale: float = setting(0.0, 0, 100, "multi-scale prediction distillation at every step")
+    contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")
+    temperature: float = setting(2.0, 0.1, 100)
 
 
 @dataclass
 class SupervisedSettings(TrainSettings):
     """Dense labels: the reference and the upper bound."""
+
+    target_ce: float = setting(1.0, 0, 100)
+    target_dice: float = setting(1.0, 0, 100)
 
 
 SETTINGS: dict[str, type[TrainSettings]] = {"scribble": ScribbleSettings, "supervised": SupervisedSettings}

@@ -1,0 +1,108 @@
+"""Random views of training items, on tensors: randomness drawn in one function, applied in another.
+
+The same code runs on CPU and CUDA and in 2-D and 3-D: all spatial change is one batched affine grid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far views may differ. Rotation in degrees, in plane; scale as a share; shift as a share of the window."""
+
+    rotation: float = 20.0
+    scale: float = 0.2
+    shift: float = 0.2
+    gain: float = 0.2
+    gamma: float = 0.3
+    noise: float = 0.1
+    anywhere: float = 0.0
+
+
+@dataclass(frozen=True)
+class Views:
+    """Random numbers of one batch: what happens to each item, nothing applied yet.
+
+    ``theta``: (B, n, n+1) in voxels, from window to item, centre included. ``gain``, ``offset``, ``gamma``,
+    ``noise_level``: (B, 1, ...). ``noise``: (B, 1, *window).
+    """
+
+    theta: Tensor
+    gain: Tensor
+    offset: Tensor
+    gamma: Tensor
+    noise_level: Tensor
+    noise: Tensor
+
+
+def draw_views(boxes: Tensor, sizes: Tensor, window: tuple[int, ...], how: Strength, rng: torch.Generator) -> Views:
+    """Draw one view an item.
+
+    Args:
+        boxes: (B, 2, n), lowest and highest voxel of what matters in each item.
+        sizes: (B, n), true size of each item in voxels.
+        window: spatial size of what the network will see.
+    """
+    count, dims = len(boxes), len(window)
+
+    def spread(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=rng) * 2.0 - 1.0
+
+    extent = torch.tensor(window, dtype=torch.float32)
+    angle = spread(count) * math.radians(how.rotation)
+    zoom = torch.exp(spread(count, 1) * how.scale + spread(count, dims) * how.scale / 2)
+    room = ((boxes[:, 1] - boxes[:, 0]) * 0.5).clamp_min(0)
+    reach = torch.maximum(torch.full_like(room, how.shift) * extent, room - extent / 2)
+    centre = boxes.mean(dim=1) + spread(count, dims) * reach
+    loose = torch.rand(count, 1, generator=rng) < how.anywhere
+    centre = torch.where(loose, torch.rand(count, dims, generator=rng) * (sizes - 1), centre)
+    turn = torch.eye(dims).repeat(count, 1, 1)
+    turn[:, -2, -2], turn[:, -2, -1] = torch.cos(angle), torch.sin(angle)
+    turn[:, -1, -2], turn[:, -1, -1] = -torch.sin(angle), torch.cos(angle)
+    matrix = turn * zoom[:, None, :]
+    ones = [1] * dims
+    return Views(
+        theta=torch.cat([matrix, centre[:, :, None]], dim=2),
+        gain=1.0 + spread(count, 1, *ones) * how.gain,
+        offset=spread(count, 1, *ones) * how.gain,
+        gamma=torch.exp(spread(count, 1, *ones) * how.gamma),
+        noise_level=torch.rand(count, 1, *ones, generator=rng) * how.noise,
+        noise=torch.randn(count, 1, *window, generator=rng),
+    )
+
+
+def grid_of(views: Views, item: tuple[int, ...], device: torch.device) -> Tensor:
+    """Sampling grid (B, *window, n) for ``grid_sample`` on padded items of spatial size ``item``."""
+    window = views.noise.shape[2:]
+    dims = len(item)
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in window]
+    voxels = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(1, -1, dims)
+    there = voxels @ views.theta[:, :, :dims].transpose(1, 2) + views.theta[:, None, :, dims]
+    unit = (there + 0.5) / torch.tensor(item, dtype=torch.float32) * 2.0 - 1.0
+    return unit.flip(-1).view(len(there), *window, dims).to(device)
+
+
+def sample(items: Tensor, grid: Tensor, outside: str = "zeros", nearest: bool = False) -> Tensor:
+    """Items (B, C, *item) seen through ``grid``: bilinear, or nearest for strokes."""
+    mode = "nearest" if nearest else "bilinear"
+    return F.grid_sample(items, grid, mode=mode, padding_mode=outside, align_corners=False)
+
+
+def shade(image: Tensor, views: Views, intensity_channels: int) -> Tensor:
+    """Gamma, gain, offset and noise on the first ``intensity_channels``; position channels stay as they are."""
+    seen = image[:, :intensity_channels]
+    space = list(range(1, seen.dim()))
+    low, high = seen.amin(space, keepdim=True), seen.amax(space, keepdim=True)
+    unit = ((seen - low) / (high - low + 1e-6)).clamp(1e-4, 1.0)
+    device = image.device
+    bent = unit ** views.gamma.to(device) * (high - low) + low
+    lit = bent * views.gain.to(device) + views.offset.to(device)
+    noisy = lit + views.noise.to(device) * views.noise_level.to(device)
+    return torch.cat([noisy, image[:, intensity_channels:]], dim=1)

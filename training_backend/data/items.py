@@ -1,0 +1,119 @@
+"""Training items on one device: slices in 2-D, volumes in 3-D, each with strokes and a soft target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training_backend.losses.partial_cross_entropy import UNSPOKEN
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case at working spacing, slice axis first.
+
+    ``image`` (C, D, H, W) float32; ``strokes`` (D, H, W) int8 channel indices, ``UNSPOKEN`` elsewhere;
+    ``belief`` (K+1, D, H, W) float32: what the first teachers think, 0 where none of them speaks.
+    """
+
+    case: str
+    image: Tensor
+    strokes: Tensor
+    belief: Tensor
+
+
+class Items:
+    """All cases as items of one padded size.
+
+    ``image`` (n, C, *spatial), ``strokes`` (n, *spatial) int8, ``belief`` and ``target``
+    (n, K+1, *spatial) float16; strokes always overrule the target.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], dims: int, device: torch.device) -> None:
+        self.dims = dims
+        self.device = device
+        sizes = [_item_sizes(case, dims) for case in cases]
+        self.spatial = tuple(int(n) for n in np.max([size for size, _ in sizes], axis=0))
+        self.spans: list[slice] = []
+        first = 0
+        for _, count in sizes:
+            self.spans.append(slice(first, first + count))
+            first += count
+        classes = len(cases[0].belief)
+        self.image = torch.zeros(first, len(cases[0].image), *self.spatial, device=device)
+        self.strokes = torch.full((first, *self.spatial), UNSPOKEN, dtype=torch.int8, device=device)
+        self.belief = torch.zeros(first, classes, *self.spatial, dtype=torch.float16, device=device)
+        self.sizes = torch.zeros(first, dims)
+        self.boxes = torch.zeros(first, 2, dims)
+        for place, (case, (size, _)) in enumerate(zip(cases, sizes, strict=True)):
+            image = as_items(case.image, dims)
+            padding = [p for n, full in zip(reversed(size), reversed(self.spatial), strict=True) for p in (0, full - n)]
+            self.image[self.spans[place]] = F.pad(image, padding, mode="replicate").to(device)
+            self.sizes[self.spans[place]] = torch.tensor(size, dtype=torch.float32)
+            self.replace(place, case)
+        self.target = self.belief.clone()
+        self.speak()
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def replace(self, place: int, case: PreparedCase) -> None:
+        """Take the strokes and the first belief of case number ``place`` anew, after a correction."""
+        span, inner = self.spans[place], self._inner(place)
+        self.strokes[(span, *inner)] = as_items(case.strokes[None], self.dims)[:, 0].to(self.device)
+        self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
+        self.boxes[span] = _box_of_interest(case.strokes, self.sizes[span][0], self.dims)
+
+    def speak(self) -> None:
+        """Write the strokes over the target: what the user drew is never in doubt."""
+        spoken = self.strokes != UNSPOKEN
+        hot = F.one_hot(self.strokes.clamp_min(0).long(), self.belief.shape[1]).movedim(-1, 1)
+        self.target = torch.where(spoken[:, None], hot.to(self.target.dtype), self.target)
+
+    def whole_image(self, place: int) -> Tensor:
+        """(C, D, H, W) of case number ``place`` without its padding."""
+        return from_items(self.image[(self.spans[place], slice(None), *self._inner(place))], self.dims)
+
+    def belief_of(self, place: int) -> Tensor:
+        """(K+1, D, H, W) float32."""
+        return from_items(self.belief[(self.spans[place], slice(None), *self._inner(place))], self.dims).float()
+
+    def strokes_of(self, place: int) -> Tensor:
+        """(D, H, W) int8."""
+        return from_items(self.strokes[(self.spans[place], *self._inner(place))][:, None], self.dims)[0]
+
+    def set_target(self, place: int, target: Tensor) -> None:
+        """(K+1, D, H, W) for case number ``place``; call :meth:`speak` when all cases are set."""
+        index = (self.spans[place], slice(None), *self._inner(place))
+        self.target[index] = as_items(target, self.dims).to(self.device, self.target.dtype)
+
+    def _inner(self, place: int) -> tuple[slice, ...]:
+        return tuple(slice(0, int(n)) for n in self.sizes[self.spans[place].start])
+
+
+def as_items(volume: Tensor, dims: int) -> Tensor:
+    """(C, D, H, W) -> (D, C, H, W) in 2-D, (1, C, D, H, W) in 3-D."""
+    return volume.movedim(1, 0) if dims == 2 else volume[None]
+
+
+def from_items(items: Tensor, dims: int) -> Tensor:
+    """The inverse of :func:`as_items`."""
+    return items.movedim(0, 1) if dims == 2 else items[0]
+
+
+def _item_sizes(case: PreparedCase, dims: int) -> tuple[list[int], int]:
+    shape = list(case.image.shape[1:])
+    return (shape[1:], shape[0]) if dims == 2 else (shape, 1)
+
+
+def _box_of_interest(strokes: Tensor, size: Tensor, dims: int) -> Tensor:
+    """(2, dims): the box around all strokes that are not background, or the whole item where there is none."""
+    places = torch.nonzero(strokes > 0)[:, -dims:]
+    if not len(places):
+        return torch.stack([torch.zeros(dims), size - 1])
+    return torch.stack([places.amin(0), places.amax(0)]).float()

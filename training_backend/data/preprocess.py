@@ -1,0 +1,157 @@
+"""From a stored image to a network's input and back: one object, saved in the checkpoint.
+
+Training, preview, prediction and export all read the same :class:`Preprocess`, so a model never meets
+an image prepared in another way than the one it learnt from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ANISOTROPIC = 3.0
+LARGEST_SLICE = 320
+LARGEST_VOLUME = 128
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How images become inputs.
+
+    ``dims``: 2 = slices across ``slice_axis``, 3 = whole volumes. ``spacing_mm``: working spacing in the
+    order of the turned array, through-plane first; in 2-D only the last two entries are used.
+    ``context``: neighbouring slices on each side that come along as channels (2-D only).
+    ``position``: add the place in the volume (-1..1 an axis) as channels.
+    """
+
+    dims: int
+    slice_axis: int
+    spacing_mm: tuple[float, float, float]
+    context: int = 0
+    position: bool = False
+
+    @property
+    def channels(self) -> int:
+        return 1 + 2 * self.context * (self.dims == 2) + 3 * self.position
+
+    def image(self, voxels: np.ndarray, spacing_mm: Sequence[float]) -> Tensor:
+        """(D, H, W) with its spacing in array order -> (C, D', H', W') float32 at working spacing, turned."""
+        turned = torch.from_numpy(np.ascontiguousarray(np.moveaxis(voxels, self.slice_axis, 0), dtype=np.float32))
+        normal = standardise(turned)[None, None]
+        size = self.working_size(voxels.shape, spacing_mm)
+        if tuple(size) != tuple(turned.shape):
+            shrinks = any(new < old for new, old in zip(size, turned.shape, strict=True))
+            normal = F.interpolate(_smoothed(normal, size) if shrinks else normal, size, mode="trilinear")
+        return torch.cat([self._with_context(normal[0]), *self._places(size)])
+
+    def labels(self, labels: np.ndarray, spacing_mm: Sequence[float], channel_of: np.ndarray) -> Tensor:
+        """(D, H, W) uint8 ids -> (D', H', W') int8 channels; ``channel_of[id]`` is -1 for unlabelled.
+
+        Where several voxels meet in one, a labelled one beats unlabelled ones, so thin strokes survive.
+        """
+        turned = np.ascontiguousarray(np.moveaxis(labels, self.slice_axis, 0))
+        channels = torch.from_numpy(channel_of[turned].astype(np.int8))
+        size = self.working_size(labels.shape, spacing_mm)
+        if tuple(size) == tuple(channels.shape):
+            return channels
+        places = torch.nonzero(channels >= 0)
+        scale = torch.tensor(size) / torch.tensor(channels.shape)
+        reduced = _nearest(channels, size)
+        if len(places) < 0.5 * channels.numel():
+            reduced = torch.full(size, -1, dtype=torch.int8)
+            there = ((places + 0.5) * scale).long()
+            reduced[tuple(there.T)] = channels[tuple(places.T)]
+        return reduced
+
+    def restore(self, probability: Tensor, shape: Sequence[int]) -> Tensor:
+        """(K+1, D', H', W') at working spacing -> (K+1, D, H, W) on the stored array's grid."""
+        turned = [shape[self.slice_axis], *(n for axis, n in enumerate(shape) if axis != self.slice_axis)]
+        if list(probability.shape[1:]) != turned:
+            probability = F.interpolate(probability[None], turned, mode="trilinear")[0]
+        return probability.movedim(1, 1 + self.slice_axis)
+
+    def working_size(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> list[int]:
+        """Size (D', H', W') of a stored array of ``shape`` at working spacing, turned."""
+        order = [self.slice_axis, *(axis for axis in range(3) if axis != self.slice_axis)]
+        size = []
+        for place, axis in enumerate(order):
+            keeps = self.dims == 2 and place == 0
+            ratio = 1.0 if keeps else spacing_mm[axis] / self.spacing_mm[place]
+            near_one = abs(ratio - 1.0) < 0.02
+            size.append(max(1, shape[axis] if near_one else round(shape[axis] * ratio)))
+        return size
+
+    def _with_context(self, image: Tensor) -> Tensor:
+        if self.dims == 3 or not self.context:
+            return image
+        depth = image.shape[1]
+        shifts = [0, *(s for k in range(1, self.context + 1) for s in (-k, k))]
+        return torch.cat([image[:, (torch.arange(depth) + shift).clamp(0, depth - 1)] for shift in shifts])
+
+    def _places(self, size: Sequence[int]) -> list[Tensor]:
+        if not self.position:
+            return []
+        axes = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in size]
+        return [grid[None] for grid in torch.meshgrid(*axes, indexing="ij")]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Preprocess:
+        return cls(**(body | {"spacing_mm": tuple(body["spacing_mm"])}))
+
+
+def standardise(image: Tensor) -> Tensor:
+    """Clip at the 0.5th and 99.5th percentile, then zero mean and unit deviation."""
+    step = max(1, image.numel() // 1_000_000)
+    low, high = torch.quantile(image.flatten()[::step], torch.tensor([0.005, 0.995]))
+    clipped = image.clamp(low, high) if high > low else image
+    return (clipped - clipped.mean()) / clipped.std().clamp_min(1e-6)
+
+
+def fit(
+    shapes: Sequence[Sequence[int]], spacings_mm: Sequence[Sequence[float]], context: int, position: bool
+) -> Preprocess:
+    """Choose 2-D or 3-D, the slice axis and the working spacing from the annotated cases.
+
+    2-D where the largest spacing exceeds ``ANISOTROPIC`` times the smallest, or where there is one slice.
+    """
+    median = np.median(np.array(spacings_mm, float), axis=0)
+    flat = [axis for axis in range(3) if all(shape[axis] == 1 for shape in shapes)]
+    axis = flat[0] if flat else int(np.argmax(median))
+    anisotropic = bool(flat) or median.max() > ANISOTROPIC * median.min()
+    axis = axis if anisotropic else 0
+    order = [axis, *(a for a in range(3) if a != axis)]
+    spacing = median[order]
+    sizes = np.array([[shape[a] * s[a] for a in order] for shape, s in zip(shapes, spacings_mm, strict=True)]).max(0)
+    if anisotropic:
+        spacing[1:] *= max(1.0, float((sizes[1:] / spacing[1:]).max()) / LARGEST_SLICE)
+    else:
+        spacing *= max(1.0, float((sizes / spacing).max()) / LARGEST_VOLUME)
+    return Preprocess(
+        dims=2 if anisotropic else 3,
+        slice_axis=axis,
+        spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        context=context if anisotropic and not flat else 0,
+        position=position,
+    )
+
+
+def _smoothed(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Average over the voxels that will become one, so that thin things do not alias."""
+    kernel = [max(1, round(old / new)) for old, new in zip(image.shape[2:], size, strict=True)]
+    if max(kernel) == 1:
+        return image
+    padded = F.pad(image, [p for k in reversed(kernel) for p in ((k - 1) // 2, k // 2)], mode="replicate")
+    return F.avg_pool3d(padded, kernel, stride=1)
+
+
+def _nearest(channels: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(channels[None, None].float(), list(size), mode="nearest-exact")[0, 0].to(torch.int8)

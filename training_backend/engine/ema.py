@@ -1,0 +1,29 @@
+"""A teacher that is the exponential moving average of its student."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def teacher_of(student: nn.Module) -> nn.Module:
+    """A frozen copy in eval mode; it changes by :func:`follow` only."""
+    teacher = copy.deepcopy(student).eval()
+    return teacher.requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, step: int, momentum: float = 0.99) -> None:
+    """Move ``teacher`` towards ``student`` after ``step`` (from 0): a = min(1 - 1/(step + 1), momentum).
+
+    Parameters are averaged, buffers copied; after step 0 the two are equal.
+    """
+    a = min(1.0 - 1.0 / (step + 1), momentum)
+    old = [p for p in teacher.parameters() if p.is_floating_point()]
+    new = [p.detach() for p in student.parameters() if p.is_floating_point()]
+    torch._foreach_mul_(old, a)
+    torch._foreach_add_(old, new, alpha=1.0 - a)
+    for kept, current in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(current)

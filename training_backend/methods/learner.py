@@ -1,0 +1,90 @@
+"""A student, its optimiser and its averaged self, over training items: what every method here teaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from slicer_kdseg.protocol.settings import TrainSettings
+from training_backend.data.augment import Strength, draw_views, grid_of, sample, shade
+from training_backend.data.items import Items
+from training_backend.data.preprocess import Preprocess
+from training_backend.engine.device import faster_dtype
+from training_backend.engine.ema import follow, teacher_of
+from training_backend.engine.loop import Moment, generator_for
+from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape, sample_for
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``image`` (B, C, *window), ``clean`` the same view without shading, ``target`` (B, K+1, *window),
+    ``strokes`` (B, *window) int64."""
+
+    image: Tensor
+    clean: Tensor
+    target: Tensor
+    strokes: Tensor
+
+
+class Learner:
+    """Owns student and teacher. The student learns by gradient; the teacher follows and never gets one."""
+
+    def __init__(self, settings: TrainSettings, items: Items, preprocess: Preprocess, heads: int) -> None:
+        self.settings = settings
+        self.items = items
+        self.preprocess = preprocess
+        channels = tuple(settings.channels * 2**level for level in range(settings.levels))
+        self.shape = UNetShape(
+            dims=items.dims,
+            in_channels=items.image.shape[1],
+            out_channels=items.belief.shape[1],
+            channels=channels,
+            heads=heads,
+        )
+        torch.manual_seed(settings.seed)
+        self.student = MultiScaleUNet(self.shape).to(items.device)
+        self.teacher = teacher_of(self.student)
+        self.optimizer = torch.optim.AdamW(
+            self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = settings.learning_rate
+        self.dtype = faster_dtype(self.student, sample_for(self.shape).to(items.device))
+        self.window = self._window()
+
+    def draw(self, moment: Moment) -> Batch:
+        """The batch of one step: a permutation an epoch, one view an item."""
+        rng = generator_for(self.settings.seed, moment.step)
+        chosen = self._chosen(moment.step)
+        s = self.settings
+        how = Strength(s.rotation, s.scale, s.shift, s.gain, s.gamma, s.noise, s.anywhere)
+        with torch.no_grad():
+            views = draw_views(self.items.boxes[chosen], self.items.sizes[chosen], self.window, how, rng)
+            grid = grid_of(views, self.items.spatial, self.items.device)
+            clean = sample(self.items.image[chosen], grid, outside="border")
+            target = sample(self.items.target[chosen].float(), grid)
+            strokes = sample(self.items.strokes[chosen][:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
+            image = shade(clean, views, self.items.image.shape[1] - 3 * self.preprocess.position)
+        return Batch(image, clean, target, strokes)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def follow(self, moment: Moment) -> None:
+        follow(self.teacher, self.student, moment.step, self.settings.momentum)
+
+    def _chosen(self, step: int) -> Tensor:
+        count, batch = len(self.items), self.settings.batch
+        places = torch.arange(step * batch, (step + 1) * batch)
+        orders = {
+            int(epoch): torch.randperm(count, generator=generator_for(self.settings.seed + 1, int(epoch)))
+            for epoch in (places // count).unique()
+        }
+        return torch.stack([orders[int(place) // count][place % count] for place in places])
+
+    def _window(self) -> tuple[int, ...]:
+        largest = self.settings.window if self.items.dims == 2 else self.settings.window_3d
+        divisor = self.shape.divisor()
+        return tuple(min(largest, -(-n // d) * d) for n, d in zip(self.items.spatial, divisor, strict=True))

@@ -17,6 +17,7 @@ costs in proportion to what changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -102,15 +103,15 @@ def changes(before: np.ndarray, after: np.ndarray, box: Box | None = None) -> La
     return LabelChanges(shape, positions[firsts], np.diff(firsts, append=positions.size), values[firsts])
 
 
-def encode_changes(update: LabelChanges, compressor: str = "") -> bytes:
-    """``update`` as one frame; ``compressor`` '' on a local link, 'zlib' on a slow one."""
+def encode_changes(update: LabelChanges, compressor: str = "", about: dict[str, Any] | None = None) -> bytes:
+    """``update`` as one frame; ``compressor`` '' on a local link, 'zlib' on a slow one; ``about`` joins its extra."""
     ends = update.starts + update.lengths
     gaps = _smallest(update.starts - np.concatenate(([0], ends[:-1]))[: update.starts.size])
     lengths = _smallest(update.lengths)
     payload = gaps.tobytes() + lengths.tobytes() + update.values.tobytes()
     if compressor:
         payload = compress(payload, compressor)
-    extra = {"gaps": gaps.dtype.name, "lengths": lengths.dtype.name}
+    extra = {**(about or {}), "gaps": gaps.dtype.name, "lengths": lengths.dtype.name}
     encoding = compressor or "raw"
     return pack("changes", "uint8", update.shape, None, encoding, payload, update.starts.size, extra)
 

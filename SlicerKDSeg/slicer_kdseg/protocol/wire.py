@@ -45,7 +45,7 @@ def from_json(kind: type[T], data: Any, where: str = "") -> T:
     missing = [name for name in required if name not in data]
     if missing:
         raise BadRequest(f"{place} lacks {', '.join(missing)}; send it.")
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     return kind(**{name: _typed(hints[name], value, f"{place}.{name}") for name, value in data.items()})
 
 

@@ -1,0 +1,38 @@
+"""Where a backend is, from whatever a person types into one field."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from slicer_kdseg.protocol.errors import BackendUnreachable
+
+
+def normalised(url: str) -> str:
+    """``127.0.0.1:8000``, ``http://0.0.0.0:8000/`` and the like as ``http://127.0.0.1:8000``.
+
+    0.0.0.0 is what a server binds to, not an address that can be reached. Raises :class:`BackendUnreachable`.
+    """
+    text = url.strip().rstrip("/")
+    if "://" not in text:
+        text = f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise BackendUnreachable(f"'{url}' is not an address ({error}); write for instance 127.0.0.1:8000.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise BackendUnreachable(f"'{url}' is not the address of a backend; write for instance 127.0.0.1:8000.")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or an address, no port) can only mean this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -195,3 +195,21 @@ def test_a_cropped_slicer_segmentation_is_put_back_and_its_zero_is_unlabelled(tm
     assert scribbles[1, 6, 4] == 0
     assert scribbles[1, 8, 4] == 2
     assert folder.contract.by_id(2).name == "liver"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1), (1, -1, 1)])
+def test_a_volume_is_read_from_feet_to_head_front_to_back_right_to_left(order, flips):
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([1.0, 2.0, 3.0]) @ np.eye(3)[:, list(order)] @ np.diag(flips).astype(float)
+    array = np.random.default_rng(0).normal(size=(4, 5, 6))
+    seen = cases.as_read(array, affine)
+
+    def ras(place: tuple[int, ...]) -> np.ndarray:
+        d, h, w = (int(n) for n in np.argwhere(array == seen[place])[0])
+        return affine[:3, :3] @ [w, h, d]
+
+    np.testing.assert_allclose(ras((1, 0, 0)) - ras((0, 0, 0)), [0, 0, 3])
+    np.testing.assert_allclose(ras((0, 1, 0)) - ras((0, 0, 0)), [0, -2, 0])
+    np.testing.assert_allclose(ras((0, 0, 1)) - ras((0, 0, 0)), [-1, 0, 0])
+    assert cases.as_read_spacing_mm(affine) == (3.0, 2.0, 1.0)

@@ -55,6 +55,35 @@ def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
     return k, j, i
 
 
+def as_read(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A view of ``array`` (D, H, W) turned as radiologists look at it, whatever the file's own axes.
+
+    Slices run from feet to head, rows from front to back, columns from the patient's right to the left.
+    """
+    order, signs = _nearest_axes(affine)
+    turned = array.transpose(order)
+    return turned[tuple(slice(None, None, sign) for sign in signs)]
+
+
+def as_read_spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
+    order, _ = _nearest_axes(affine)
+    steps = spacing_mm(affine)
+    return steps[order[0]], steps[order[1]], steps[order[2]]
+
+
+def _nearest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Which array axis runs along S, A and R, and the step that makes each run up, back and left."""
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    free = {0, 1, 2}
+    found = {}
+    for world in (2, 1, 0):
+        column = max(free, key=lambda c: abs(cosines[world, c]))
+        free.remove(column)
+        found[world] = (2 - column, 1 if cosines[world, column] > 0 else -1)
+    (s, up), (a, front), (r, right) = found[2], found[1], found[0]
+    return (s, a, r), (up, -front, -right)
+
+
 def stem(path: Path) -> str:
     """The file name without its image suffix, so that ``a.nii.gz`` and ``a.seg.nrrd`` belong together."""
     for suffix in SUFFIXES:

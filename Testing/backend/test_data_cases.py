@@ -11,8 +11,9 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slicer_kdseg.protocol.errors import BadAnnotation, BadImage
-from training_backend.data import cases, memory
+from slicer_kdseg.protocol import checks
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, TooLarge
+from training_backend.data import cases
 from training_backend.data.cases import read_image, read_labels, write_labels, write_volume
 from training_backend.data.folder import read_case_folder
 
@@ -33,7 +34,7 @@ def test_voxels_and_world_positions_survive_nifti_and_nrrd(tmp_path_factory, see
     affine = np.eye(4)
     affine[:3, :3] = a_rotation(seed) * np.asarray(flips) * np.asarray(spacing)
     affine[:3, 3] = np.random.default_rng(seed).uniform(-300, 300, 3)
-    array = np.random.default_rng(seed).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
+    array = np.random.default_rng(seed).integers(-1000, 1000, (4, 17, 19)).astype(np.int16)
     path = tmp_path_factory.mktemp("round") / f"image{suffix}"
     write_volume(path, array, affine)
     back = read_image(path)
@@ -42,13 +43,13 @@ def test_voxels_and_world_positions_survive_nifti_and_nrrd(tmp_path_factory, see
 
 
 def test_affine_is_ras_and_the_array_is_slices_rows_columns(tmp_path):
-    image = sitk.Image(7, 6, 5, sitk.sitkInt16)
+    image = sitk.Image(19, 17, 5, sitk.sitkInt16)
     image.SetPixel(1, 2, 3, 9)
     image.SetSpacing((1.0, 2.0, 4.0))
     image.SetOrigin((10.0, 20.0, 30.0))
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
     volume = read_image(tmp_path / "a.nrrd")
-    assert volume.array.shape == (5, 6, 7)
+    assert volume.array.shape == (5, 17, 19)
     assert volume.array[3, 2, 1] == 9
     np.testing.assert_allclose(volume.affine @ [1, 2, 3, 1], [-11.0, -24.0, 42.0, 1.0])
     assert cases.spacing_mm(volume.affine) == (4.0, 2.0, 1.0)
@@ -79,9 +80,10 @@ def test_a_single_2d_slice_is_a_volume_of_depth_one_and_is_written_back_as_2d(tm
 
 def test_a_4d_series_is_refused_and_a_4d_file_of_one_volume_is_read(tmp_path):
     for length in (1, 2):
-        series = sitk.JoinSeries([sitk.Image(5, 6, 7, sitk.sitkInt16)] * length)
+        volume = sitk.GetImageFromArray(np.arange(7 * 16 * 18, dtype=np.int16).reshape(7, 16, 18))
+        series = sitk.JoinSeries([volume] * length)
         sitk.WriteImage(series, str(tmp_path / f"{length}.nii.gz"))
-    assert read_image(tmp_path / "1.nii.gz").array.shape == (7, 6, 5)
+    assert read_image(tmp_path / "1.nii.gz").array.shape == (7, 16, 18)
     with pytest.raises(BadImage, match="4 axes"):
         read_image(tmp_path / "2.nii.gz")
 
@@ -107,10 +109,28 @@ def test_a_file_cut_off_in_its_voxels_is_refused(tmp_path):
 
 def test_an_image_larger_than_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
     write_volume(tmp_path / "a.nrrd", np.zeros((20, 30, 30), np.float32), np.eye(4))
-    monkeypatch.setattr(cases, "largest_volume_bytes", lambda: 1000)
-    with pytest.raises(BadImage, match="crop it"):
+    monkeypatch.setattr(checks, "available_memory_bytes", lambda: 1000)
+    with pytest.raises(TooLarge, match=r"'a\.nrrd'.*crop it"):
         read_image(tmp_path / "a.nrrd")
-    assert memory.physical_bytes() > 2**28
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((3, 20, 20), np.nan), "NaN"),
+        (np.full((3, 20, 20), 7.0), "constant"),
+        (np.random.default_rng(0).normal(size=(3, 8, 20)), "too small"),
+    ],
+)
+def test_images_that_cannot_be_learnt_from_are_refused_by_name(tmp_path, array, words):
+    write_volume(tmp_path / "a.nrrd", array.astype(np.float32), np.eye(4))
+    with pytest.raises(BadImage, match=rf"'a\.nrrd'.*{words}"):
+        read_image(tmp_path / "a.nrrd")
+
+
+def test_one_to_twenty_anisotropy_is_an_image(tmp_path):
+    write_volume(tmp_path / "a.nrrd", np.random.default_rng(0).normal(size=(3, 20, 20)), np.diag([0.5, 0.5, 10.0, 1]))
+    assert read_image(tmp_path / "a.nrrd").array.shape == (3, 20, 20)
 
 
 def test_fractions_are_no_labels(tmp_path):

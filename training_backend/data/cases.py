@@ -6,15 +6,17 @@ to millimetres in RAS. ITK files are (i, j, k) in LPS: both turns happen here an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from slicer_kdseg.protocol.errors import BadAnnotation, BadImage
+from slicer_kdseg.protocol.checks import check_fits_memory, check_image
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError
 from slicer_kdseg.protocol.labels import UNLABELLED
-from training_backend.data.memory import largest_volume_bytes
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr")
@@ -99,10 +101,9 @@ def image_files(folder: Path) -> list[Path]:
 def read_image(path: Path) -> Volume:
     """An image as float32. Raises :class:`BadImage` with a sentence that names the file."""
     volume = _read(path)
-    array = volume.array
-    if array.dtype.kind == "c":
-        raise BadImage(f"'{path.name}' holds complex numbers; export its magnitude as one scalar volume.")
-    return Volume(np.ascontiguousarray(array, np.float32), volume.affine, volume.header)
+    with _named(path):
+        check_image(volume.array, volume.affine)
+    return Volume(np.ascontiguousarray(volume.array, np.float32), volume.affine, volume.header)
 
 
 def read_labels(path: Path) -> Volume:
@@ -181,6 +182,15 @@ def _grid(volume: Volume) -> str:
     return f"{size} voxels of {step} mm from ({origin})"
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors about voxels say which file they are about."""
+    try:
+        yield
+    except KDSegError as error:
+        raise type(error)(f"'{path.name}': {error.sentence}") from None
+
+
 def _information(path: Path) -> sitk.ImageFileReader:
     if not path.is_file():
         raise BadImage(f"There is no file '{path}'; check the path.")
@@ -205,12 +215,8 @@ def _read(path: Path) -> Volume:
     if any(extent > 1 for extent in size[3:]):
         shape = " x ".join(map(str, size))
         raise BadImage(f"'{path.name}' has {len(size)} axes ({shape}); split the series and give one volume a case.")
-    wanted, most = int(np.prod(size)) * 4, largest_volume_bytes()
-    if wanted > most:
-        raise BadImage(
-            f"'{path.name}' needs {wanted / 2**30:.1f} GiB as one array and this computer can train on"
-            f" {most / 2**30:.1f} GiB; crop it or reduce its resolution."
-        )
+    with _named(path):
+        check_fits_memory(size[:3])
     try:
         image = reader.Execute()
     except RuntimeError:

@@ -15,15 +15,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Strength:
-    """How far views may differ. Rotation in degrees, in plane; scale as a share; shift as a share of the window."""
+    """How far views may differ. Rotation in degrees, in plane; scale and shift as shares of the item."""
 
     rotation: float = 20.0
     scale: float = 0.2
-    shift: float = 0.2
+    shift: float = 0.1
     gain: float = 0.2
     gamma: float = 0.3
     noise: float = 0.1
-    anywhere: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,27 +41,21 @@ class Views:
     noise: Tensor
 
 
-def draw_views(boxes: Tensor, sizes: Tensor, window: tuple[int, ...], how: Strength, rng: torch.Generator) -> Views:
+def draw_views(sizes: Tensor, window: tuple[int, ...], how: Strength, rng: torch.Generator) -> Views:
     """Draw one view an item.
 
     Args:
-        boxes: (B, 2, n), lowest and highest voxel of what matters in each item.
         sizes: (B, n), true size of each item in voxels.
         window: spatial size of what the network will see.
     """
-    count, dims = len(boxes), len(window)
+    count, dims = len(sizes), len(window)
 
     def spread(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=rng) * 2.0 - 1.0
 
-    extent = torch.tensor(window, dtype=torch.float32)
     angle = spread(count) * math.radians(how.rotation)
     zoom = torch.exp(spread(count, 1) * how.scale + spread(count, dims) * how.scale / 2)
-    room = ((boxes[:, 1] - boxes[:, 0]) * 0.5).clamp_min(0)
-    reach = torch.maximum(torch.full_like(room, how.shift) * extent, room - extent / 2)
-    centre = boxes.mean(dim=1) + spread(count, dims) * reach
-    loose = torch.rand(count, 1, generator=rng) < how.anywhere
-    centre = torch.where(loose, torch.rand(count, dims, generator=rng) * (sizes - 1), centre)
+    centre = (sizes - 1) / 2 + spread(count, dims) * how.shift * sizes
     turn = torch.eye(dims).repeat(count, 1, 1)
     turn[:, -2, -2], turn[:, -2, -1] = torch.cos(angle), torch.sin(angle)
     turn[:, -1, -2], turn[:, -1, -1] = -torch.sin(angle), torch.cos(angle)

@@ -49,7 +49,6 @@ class Items:
         self.strokes = torch.full((first, *self.spatial), UNSPOKEN, dtype=torch.int8, device=device)
         self.belief = torch.zeros(first, classes, *self.spatial, dtype=torch.float16, device=device)
         self.sizes = torch.zeros(first, dims)
-        self.boxes = torch.zeros(first, 2, dims)
         for place, (case, (size, _)) in enumerate(zip(cases, sizes, strict=True)):
             image = as_items(case.image, dims)
             padding = [p for n, full in zip(reversed(size), reversed(self.spatial), strict=True) for p in (0, full - n)]
@@ -67,7 +66,6 @@ class Items:
         span, inner = self.spans[place], self._inner(place)
         self.strokes[(span, *inner)] = as_items(case.strokes[None], self.dims)[:, 0].to(self.device)
         self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
-        self.boxes[span] = _box_of_interest(case.strokes, self.sizes[span][0], self.dims)
 
     def speak(self) -> None:
         """Write the strokes over the target: what the user drew is never in doubt."""
@@ -109,11 +107,3 @@ def from_items(items: Tensor, dims: int) -> Tensor:
 def _item_sizes(case: PreparedCase, dims: int) -> tuple[list[int], int]:
     shape = list(case.image.shape[1:])
     return (shape[1:], shape[0]) if dims == 2 else (shape, 1)
-
-
-def _box_of_interest(strokes: Tensor, size: Tensor, dims: int) -> Tensor:
-    """(2, dims): the box around all strokes that are not background, or the whole item where there is none."""
-    places = torch.nonzero(strokes > 0)[:, -dims:]
-    if not len(places):
-        return torch.stack([torch.zeros(dims), size - 1])
-    return torch.stack([places.amin(0), places.amax(0)]).float()

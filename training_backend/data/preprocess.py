@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slicer_kdseg.protocol.settings import TrainSettings
+
 ANISOTROPIC = 3.0
-LARGEST_SLICE = 320
-LARGEST_VOLUME = 128
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,16 @@ class Preprocess:
             probability = F.interpolate(probability[None], turned, mode="trilinear")[0]
         return probability.movedim(1, 1 + self.slice_axis)
 
+    def restore_labels(self, probability: Tensor, shape: Sequence[int]) -> Tensor:
+        """The most likely channel of every voxel, (D, H, W) uint8, one class at a time to spare memory."""
+        best = self.restore(probability[:1], shape)[0]
+        labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+        for channel in range(1, len(probability)):
+            rival = self.restore(probability[channel : channel + 1], shape)[0]
+            labels[rival > best] = channel
+            best = torch.maximum(best, rival)
+        return labels
+
     def working_size(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> list[int]:
         """Size (D', H', W') of a stored array of ``shape`` at working spacing, turned."""
         order = [self.slice_axis, *(axis for axis in range(3) if axis != self.slice_axis)]
@@ -117,30 +127,34 @@ def standardise(image: Tensor) -> Tensor:
 
 
 def fit(
-    shapes: Sequence[Sequence[int]], spacings_mm: Sequence[Sequence[float]], context: int, position: bool
+    shapes: Sequence[Sequence[int]],
+    spacings_mm: Sequence[Sequence[float]],
+    settings: TrainSettings,
 ) -> Preprocess:
     """Choose 2-D or 3-D, the slice axis and the working spacing from the annotated cases.
 
     2-D where the largest spacing exceeds ``ANISOTROPIC`` times the smallest, or where there is one slice.
+    The working spacing is the median case's, coarsened so that its longest side becomes ``slice_size``
+    (2-D) or ``volume_size`` (3-D) voxels: whole items at a coarser grid learn several times faster on a
+    CPU than windows of a fine one, and are predicted as they were learnt.
     """
     median = np.median(np.array(spacings_mm, float), axis=0)
     flat = [axis for axis in range(3) if all(shape[axis] == 1 for shape in shapes)]
-    axis = flat[0] if flat else int(np.argmax(median))
     anisotropic = bool(flat) or median.max() > ANISOTROPIC * median.min()
-    axis = axis if anisotropic else 0
+    axis = flat[0] if flat else int(np.argmax(median)) if anisotropic else 0
     order = [axis, *(a for a in range(3) if a != axis)]
     spacing = median[order]
-    sizes = np.array([[shape[a] * s[a] for a in order] for shape, s in zip(shapes, spacings_mm, strict=True)]).max(0)
-    if anisotropic:
-        spacing[1:] *= max(1.0, float((sizes[1:] / spacing[1:]).max()) / LARGEST_SLICE)
-    else:
-        spacing *= max(1.0, float((sizes / spacing).max()) / LARGEST_VOLUME)
+    extents_mm = np.median(np.array(shapes, float) * np.array(spacings_mm, float), axis=0)[order]
+    sides = slice(1, 3) if anisotropic else slice(0, 3)
+    largest = settings.slice_size if anisotropic else settings.volume_size
+    finest = spacing[sides].min()
+    spacing[sides] = np.maximum(spacing[sides], max(finest, extents_mm[sides].max() / largest))
     return Preprocess(
         dims=2 if anisotropic else 3,
         slice_axis=axis,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        context=context if anisotropic and not flat else 0,
-        position=position,
+        context=settings.context if anisotropic and not flat else 0,
+        position=settings.position,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 
-def teacher_of(student: nn.Module) -> nn.Module:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def teacher_of(student: Network) -> Network:
     """A frozen copy in eval mode; it changes by :func:`follow` only."""
     teacher = copy.deepcopy(student).eval()
     return teacher.requires_grad_(False)
@@ -21,7 +25,7 @@ def follow(teacher: nn.Module, student: nn.Module, step: int, momentum: float = 
     Parameters are averaged, buffers copied; after step 0 the two are equal.
     """
     a = min(1.0 - 1.0 / (step + 1), momentum)
-    old = [p for p in teacher.parameters() if p.is_floating_point()]
+    old: list[torch.Tensor] = [p for p in teacher.parameters() if p.is_floating_point()]
     new = [p.detach() for p in student.parameters() if p.is_floating_point()]
     torch._foreach_mul_(old, a)
     torch._foreach_add_(old, new, alpha=1.0 - a)

@@ -20,7 +20,7 @@ from training_backend.engine.budget import Budget
 Terms = dict[str, Tensor]
 
 
-class Diverged(KDSegError):
+class DivergedError(KDSegError):
     """The loss stopped being a number."""
 
 
@@ -65,7 +65,7 @@ def generator_for(seed: int, step: int) -> torch.Generator:
 
 
 def train(stages: Iterable[Stage], budget: Budget, step: int = 0, clip: float = 5.0) -> Iterator[Report]:
-    """Run ``stages`` from ``step`` on until the budget is gone. Raises :class:`Diverged`."""
+    """Run ``stages`` from ``step`` on until the budget is gone. Raises :class:`DivergedError`."""
     skipped = 0
     for stage in stages:
         while (fraction := budget.fraction(step)) < stage.until:
@@ -73,7 +73,7 @@ def train(stages: Iterable[Stage], budget: Budget, step: int = 0, clip: float = 
             for group in stage.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * stage.rate(fraction)
             terms = stage.terms(moment)
-            loss = torch.stack([term for term in terms.values()]).sum()
+            loss = torch.stack(list(terms.values())).sum()
             stage.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(stage.learner.parameters(), clip)
@@ -81,7 +81,9 @@ def train(stages: Iterable[Stage], budget: Budget, step: int = 0, clip: float = 
                 stage.optimizer.step()
                 skipped = 0
             elif (skipped := skipped + 1) > 20:
-                raise Diverged("Training diverged (the loss is not a number); lower 'learning_rate' and start again.")
+                raise DivergedError(
+                    "Training diverged (the loss is not a number); lower 'learning_rate' and start again."
+                )
             stage.after(moment)
             step += 1
             losses = {name: float(term.detach()) for name, term in terms.items()}

@@ -39,7 +39,7 @@ def predict(
         if len(divisor) == 3:
             return _volume(network, image, divisor, dtype)
         slices = image.movedim(1, 0)
-        parts = []
+        parts: list[Tensor] = []
         for first in range(0, len(slices), batch):
             if cancelled():
                 parts.append(torch.zeros_like(parts[-1][:1]).repeat(len(slices) - first, 1, 1, 1) if parts else slices)
@@ -57,7 +57,7 @@ def _volume(network: nn.Module, image: Tensor, divisor: Sequence[int], dtype: to
     probability = sliding_window_inference(
         image[None], window, 1, lambda part: _probability(network, part, divisor, dtype), overlap=0.25, mode="gaussian"
     )
-    return probability[0]  # type: ignore[index]
+    return probability[0]
 
 
 def _probability(network: nn.Module, images: Tensor, divisor: Sequence[int], dtype: torch.dtype) -> Tensor:

@@ -30,11 +30,17 @@ def multi_scale_distillation(
         0-d tensor.
     """
     soft = (teacher.detach() / temperature).softmax(dim=1)
-    pool = F.adaptive_avg_pool3d if teacher.dim() == 5 else F.adaptive_avg_pool2d
     total = teacher.new_zeros(())
     for weight, logits in zip(weights, student, strict=False):
-        target = pool(soft, list(logits.shape[2:]))
+        target = pooled(soft, logits.shape[2:])
         log_q = F.log_softmax(logits / temperature, dim=1)
         divergence = (torch.xlogy(target, target) - target * log_q).sum(dim=1).mean()
         total = total + weight * temperature**2 * divergence
     return total
+
+
+def pooled(maps: Tensor, size: torch.Size) -> Tensor:
+    """(B, C, *spatial) averaged down to (B, C, *size), in 2-D and 3-D."""
+    if maps.dim() == 5:
+        return F.adaptive_avg_pool3d(maps, (size[0], size[1], size[2]))
+    return F.adaptive_avg_pool2d(maps, (size[0], size[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slicer_kdseg.protocol.settings import TrainSettings
 from training_backend.data.augment import Strength, draw_views, grid_of, sample, shade
@@ -54,14 +54,18 @@ class Learner:
         self.dtype = faster_dtype(self.student, sample_for(self.shape).to(items.device))
         self.window = self._window()
 
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint must hold."""
+        return {"student": self.student, "teacher": self.teacher}
+
     def draw(self, moment: Moment) -> Batch:
         """The batch of one step: a permutation an epoch, one view an item."""
         rng = generator_for(self.settings.seed, moment.step)
         chosen = self._chosen(moment.step)
         s = self.settings
-        how = Strength(s.rotation, s.scale, s.shift, s.gain, s.gamma, s.noise, s.anywhere)
+        how = Strength(s.rotation, s.scale, s.shift, s.gain, s.gamma, s.noise)
         with torch.no_grad():
-            views = draw_views(self.items.boxes[chosen], self.items.sizes[chosen], self.window, how, rng)
+            views = draw_views(self.items.sizes[chosen], self.window, how, rng)
             grid = grid_of(views, self.items.spatial, self.items.device)
             clean = sample(self.items.image[chosen], grid, outside="border")
             target = sample(self.items.target[chosen].float(), grid)
@@ -85,6 +89,6 @@ class Learner:
         return torch.stack([orders[int(place) // count][place % count] for place in places])
 
     def _window(self) -> tuple[int, ...]:
-        largest = self.settings.window if self.items.dims == 2 else self.settings.window_3d
-        divisor = self.shape.divisor()
-        return tuple(min(largest, -(-n // d) * d) for n, d in zip(self.items.spatial, divisor, strict=True))
+        """Whole items: the median size, up to the next multiple that the network takes."""
+        median = self.items.sizes.median(dim=0).values
+        return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from slicer_kdseg.protocol.settings import ScribbleSettings
@@ -26,7 +27,7 @@ from training_backend.engine.loop import Moment, Stage, Terms
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
 from training_backend.losses.class_contrast import class_contrast
-from training_backend.losses.multi_scale_distillation import multi_scale_distillation
+from training_backend.losses.multi_scale_distillation import multi_scale_distillation, pooled
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
@@ -158,6 +159,5 @@ def membership(strokes: Tensor, student: Tensor, teacher: Tensor, size: torch.Si
     confident = teacher.softmax(dim=1).amax(dim=1) > CONFIDENT
     named = torch.where(confident, student.argmax(dim=1), torch.full_like(strokes, UNSPOKEN))
     owner = torch.where(strokes != UNSPOKEN, strokes, named)
-    hot = torch.nn.functional.one_hot(owner.clamp_min(0), classes).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
-    pool = torch.nn.functional.adaptive_avg_pool3d if hot.dim() == 5 else torch.nn.functional.adaptive_avg_pool2d
-    return pool(hot, list(size))
+    hot = F.one_hot(owner.clamp_min(0), classes).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
+    return pooled(hot, size)

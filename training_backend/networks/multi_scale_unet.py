@@ -99,7 +99,7 @@ class MultiScaleUNet(nn.Module):
         found, block = [], self.net.model
         while isinstance(block, nn.Sequential) and len(block) == 3:
             found.append(block[1])
-            block = block[1].submodule  # type: ignore[assignment,union-attr]
+            block = block[1].submodule  # type: ignore[assignment]
         return found
 
 

@@ -1,0 +1,145 @@
+"""The loop and its verbs: schedules, averages, budgets, checkpoints, prediction."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from slicer_kdseg.protocol.errors import DeviceUnavailable, OutOfSpace
+from training_backend.engine import checkpoint
+from training_backend.engine.budget import Budget
+from training_backend.engine.device import choose_device
+from training_backend.engine.ema import follow, teacher_of
+from training_backend.engine.loop import DivergedError, Stage, generator_for, train
+from training_backend.engine.predict import predict
+from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+
+
+def a_stage(learner: nn.Module, until: float = 1.0, terms=None, name: str = "only") -> Stage:
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.1)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = 0.1
+
+    def squares(moment):
+        x = torch.randn(4, 2, generator=generator_for(0, moment.step))
+        return {"square": learner(x).square().mean()}
+
+    return Stage(name, until, learner, optimizer, lambda fraction: 1.0, terms or squares, lambda moment: None)
+
+
+def test_ramp_values_at_start_middle_and_end():
+    assert sigmoid_ramp(0.0, 0.0, 0.4) == pytest.approx(math.exp(-5))
+    assert sigmoid_ramp(0.2, 0.0, 0.4) == pytest.approx(math.exp(-1.25))
+    assert sigmoid_ramp(0.9, 0.0, 0.4) == 1.0
+
+
+def test_rate_rises_then_falls_to_its_floor():
+    assert warm_then_linear(0.02, warm=0.04) == pytest.approx(0.5)
+    assert warm_then_linear(0.04, warm=0.04) == pytest.approx(1.0)
+    assert warm_then_linear(1.0, floor=0.03) == pytest.approx(0.03)
+
+
+def test_teacher_equals_the_student_after_the_first_step_and_then_lags():
+    student = nn.Linear(2, 2)
+    teacher = teacher_of(student)
+    with torch.no_grad():
+        student.weight += 1.0
+    follow(teacher, student, step=0)
+    assert torch.equal(teacher.weight, student.weight)
+    before = student.weight.clone()
+    with torch.no_grad():
+        student.weight += 1.0
+    follow(teacher, student, step=1_000, momentum=0.9)
+    assert torch.allclose(teacher.weight, before + 0.1, atol=1e-6)
+
+
+def test_teacher_is_frozen_and_in_eval_mode():
+    teacher = teacher_of(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_stages_follow_one_another_and_count_steps():
+    network = nn.Linear(2, 1)
+    stages = [a_stage(network, 0.5, name="first"), a_stage(network, 1.0, name="second")]
+    reports = list(train(stages, Budget(seconds=60, steps=10)))
+    assert [report.stage for report in reports] == ["first"] * 5 + ["second"] * 5
+    assert [report.step for report in reports] == list(range(1, 11))
+    assert reports[-1].fraction == 1.0
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
+    def life(first: int, last: int, restore: bool) -> nn.Module:
+        torch.manual_seed(1)
+        network = nn.Linear(2, 1)
+        stage = a_stage(network)
+        if restore:
+            assert checkpoint.load(tmp_path, {"net": network}, stage.optimizer) == {"step": first}
+        for report in train([stage], Budget(seconds=60, steps=20), first):
+            if report.step == last:
+                checkpoint.save(tmp_path, {"net": network}, stage.optimizer, {"step": last})
+                break
+        return network
+
+    whole = life(0, 20, restore=False)
+    life(0, 7, restore=False)
+    resumed = life(7, 20, restore=True)
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_a_loss_that_is_no_number_is_skipped_once_and_fatal_when_it_stays():
+    network = nn.Linear(2, 1)
+
+    def broken(moment):
+        return {"broken": network(torch.ones(1, 2)).sum() * float("nan")}
+
+    before = network.weight.detach().clone()
+    with pytest.raises(DivergedError, match="learning_rate"):
+        list(train([a_stage(network, terms=broken)], Budget(seconds=60, steps=100)))
+    assert torch.equal(network.weight, before)
+
+
+def test_a_budget_continues_where_an_earlier_life_stopped():
+    budget = Budget(seconds=100.0, seconds_spent_before=40.0)
+    assert budget.fraction(step=0) == pytest.approx(0.4, abs=0.01)
+    assert budget.seconds_left(step=0) == pytest.approx(60, abs=1)
+    budget.end_within(10.0)
+    assert budget.fraction(step=0) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
+    network = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    checkpoint.save(tmp_path, {"net": network}, optimizer, {"step": 1})
+
+    def no_space(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", no_space)
+    with pytest.raises(OutOfSpace, match="disk"):
+        checkpoint.save(tmp_path, {"net": network}, optimizer, {"step": 2})
+    assert checkpoint.load(tmp_path, {"net": network}, optimizer) == {"step": 1}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_asking_for_a_gpu_that_is_not_there_is_said():
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(DeviceUnavailable, match="choose device 'cpu' or 'auto'"):
+        choose_device("cuda")
+
+
+class Brightness(nn.Module):
+    """Class 1 where the image is positive: a network whose right answer is known."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([-image, image], dim=1) * 10
+
+
+@pytest.mark.parametrize("divisor", [(16, 16), (8, 8, 8)])
+def test_prediction_keeps_size_and_place(divisor):
+    image = torch.randn(1, 5, 23, 37, generator=torch.Generator().manual_seed(0))
+    probability = predict(Brightness(), image, divisor, batch=2)
+    assert probability.shape == (2, 5, 23, 37)
+    assert np.array_equal(probability.argmax(0).numpy(), (image[0] > 0).numpy())

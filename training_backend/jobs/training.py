@@ -1,0 +1,388 @@
+"""One training run: cases in; previews, held-out scores and verified models out.
+
+    prepare ─► grow-cut shown ─► steps ─┬─ orders: stop, cancel, corrections join at a step boundary
+                                        ├─ preview and examination on a growing interval
+                                        └─ checkpoint; a life after a crash goes on from it
+    finish  ─► saved, loaded back, predicted: only then a candidate model
+
+The student is shown once it is at least as good as grow-cut on strokes that neither has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
+from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.messages import (
+    AnnotationKind,
+    HeldOut,
+    JobRequest,
+    PreviewSource,
+    Progress,
+    RevisionJoined,
+    StateChanged,
+    Suggestion,
+    Warned,
+)
+from slicer_kdseg.protocol.settings import TrainSettings
+from training_backend.data import preprocess
+from training_backend.data.belief import belief, votes
+from training_backend.data.cases import spacing_mm
+from training_backend.data.items import Items, PreparedCase
+from training_backend.data.strokes import hold_out
+from training_backend.engine import checkpoint
+from training_backend.engine.budget import Budget
+from training_backend.engine.desk import Desk, Revision
+from training_backend.engine.device import choose_device
+from training_backend.engine.loop import Report, train
+from training_backend.engine.predict import predict
+from training_backend.export.model import Model, load_model, save_model
+from training_backend.jobs.cases import StoredCase, read_annotation, read_image
+from training_backend.jobs.examiner import Examiner
+from training_backend.methods import METHODS
+
+CHECKPOINT_SECONDS = 15.0
+PROGRESS_SECONDS = 0.5
+FIRST_PREVIEW_SECONDS = 4.0
+PREVIEW_GROWTH = 1.4
+PREVIEW_SHARE = 0.15
+PLATEAU = 0.005
+STILL = 0.01
+QUIET_LOOKS = 3
+TOLERANCE = 0.01
+
+
+@dataclass
+class TrainingCase:
+    """A case as a run needs it: ``image`` (D, H, W), ``affine`` index to RAS mm, ``annotation`` uint8 class
+    ids with ``UNLABELLED``, ``growcut`` of all its strokes if somebody has computed it already."""
+
+    id: str
+    name: str
+    image: np.ndarray
+    affine: np.ndarray
+    kind: AnnotationKind
+    revision: int
+    annotation: np.ndarray
+    growcut: np.ndarray | None = None
+
+
+class Training:
+    """The state of one run. The first case is the one that previews show."""
+
+    def __init__(
+        self,
+        folder: Path,
+        request: JobRequest,
+        settings: TrainSettings,
+        cases: Sequence[TrainingCase],
+        desk: Desk,
+        previous: Path | None = None,
+    ) -> None:
+        if not cases:
+            raise BadAnnotation("No case of this job carries an annotation; draw on at least one.")
+        self.folder, self.request, self.settings, self.desk = folder, request, settings, desk
+        self.cases = list(cases)
+        self.previous = previous
+        self.examiner = Examiner(request.labels)
+        self.ids = np.array(request.labels.ids, np.uint8)
+        self.channel_of = np.full(256, -1)
+        self.channel_of[self.ids] = np.arange(len(self.ids))
+        self.released = False
+        self.step = 0
+        self.latest: HeldOut | None = None
+        self.previous_mean: float | None = None
+        self.shown: np.ndarray | None = None
+        self.best = 0.0
+        self.quiet = 0
+
+    def run(self) -> None:
+        """Everything; returns early, without a candidate, when the user cancels."""
+        self.desk.emit(StateChanged("preparing", "Preparing the images and growing the first labels."))
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        self._prepare()
+        facts = checkpoint.load(
+            self.folder / "checkpoint", self.method.learner.modules(), self.method.learner.optimizer
+        )
+        self._resume(facts or {})
+        self.desk.emit(StateChanged("training", ""))
+        for report in train(self.method.stages(), self.budget, self.step):
+            self.step = report.step
+            if not self._between_steps(report):
+                break
+        if self.desk.orders().end != "cancel":
+            self._finish()
+
+    def _prepare(self) -> None:
+        shapes, spacings = [c.image.shape for c in self.cases], [spacing_mm(c.affine) for c in self.cases]
+        self.preprocess = preprocess.fit(shapes, spacings, self.settings)
+        device = choose_device(self.settings.device)
+        for place, case in enumerate(self.cases):
+            kept = self._kept_aside(case)
+            self.examiner.held[case.id] = kept
+            if case.growcut is None and case.kind == "scribble":
+                case.growcut = votes(case.image, case.annotation)[0]
+            if place == 0 and case.growcut is not None:
+                self._show(case, case.growcut, "growcut", "Grow-cut of your strokes; the student is learning.")
+        self.items = Items([self._prepared(case) for case in self.cases], self.preprocess.dims, device)
+        self.method = METHODS[self.request.method](self.settings, self.items, self.preprocess)
+        self.budget = Budget(self.settings.seconds, self.settings.clock, self.settings.steps)
+        self.next_progress = self.next_checkpoint = 0.0
+        self.next_preview = FIRST_PREVIEW_SECONDS
+
+    def _kept_aside(self, case: TrainingCase) -> np.ndarray:
+        if case.kind == "scribble":
+            return hold_out(case.annotation, self.settings.held_out, self.settings.seed)[1]
+        return _every_nth_slice(case.annotation, self.preprocess.slice_axis, self.settings.held_out)
+
+    def _prepared(self, case: TrainingCase) -> PreparedCase:
+        """Working tensors of a case; without its held-out strokes until they are released."""
+        held = self.examiner.held[case.id]
+        strokes = case.annotation if self.released else np.where(held == UNLABELLED, case.annotation, UNLABELLED)
+        spacing = spacing_mm(case.affine)
+        image = self.preprocess.image(case.image, spacing)
+        channels = self.preprocess.labels(strokes, spacing, self.channel_of)
+        if case.kind == "dense":
+            self.examiner.growcut[case.id] = np.full(strokes.shape, UNLABELLED, np.uint8)
+            return PreparedCase(case.id, image, channels, belief([channels], len(self.ids)))
+        untouched = np.array_equal(strokes, case.annotation)
+        opinions = votes(case.image, strokes, case.growcut if untouched else None)
+        if not self.released:
+            self.examiner.growcut[case.id] = opinions[0]
+        maps = [self.preprocess.labels(opinion, spacing, self.channel_of) for opinion in opinions]
+        return PreparedCase(case.id, image, channels, belief(maps, len(self.ids)))
+
+    def _resume(self, facts: dict) -> None:  # type: ignore[type-arg]
+        self.step = facts.get("step", 0)
+        self.budget.seconds_spent_before = facts.get("seconds", 0.0)
+        self.best = facts.get("best", 0.0)
+        if facts.get("released"):
+            self._release()
+
+    def _between_steps(self, report: Report) -> bool:
+        """What happens between two steps; False ends training."""
+        orders = self.desk.orders()
+        for revision in orders.revisions:
+            self._join(revision)
+        if orders.end:
+            return False
+        spent = self.budget.spent()
+        if report.fraction >= self.settings.release and not self.released:
+            self._look(every_case=True)
+            self._release()
+        if spent >= self.next_progress:
+            self.next_progress = spent + PROGRESS_SECONDS
+            left = self.budget.seconds_left(report.step)
+            self.desk.emit(Progress(report.step, min(report.fraction, 0.99), left, report.stage, report.losses))
+        if spent >= self.next_preview:
+            self._look()
+            now = self.budget.spent()
+            self.next_preview = max(now * PREVIEW_GROWTH, now + (now - spent) / PREVIEW_SHARE)
+        if spent >= self.next_checkpoint:
+            self.next_checkpoint = spent + CHECKPOINT_SECONDS
+            self._checkpoint()
+        return True
+
+    def _join(self, revision: Revision) -> None:
+        """Take a correction in: from the next step on it teaches like every other stroke."""
+        place = next(place for place, case in enumerate(self.cases) if case.id == revision.case)
+        case = self.cases[place]
+        case.annotation, case.growcut, case.revision = revision.labels, revision.growcut, revision.number
+        held = self.examiner.held[case.id]
+        self.examiner.held[case.id] = np.where(held == revision.labels, held, UNLABELLED).astype(np.uint8)
+        self.items.replace(place, self._prepared(case))
+        self.method.annotation_changed()
+        self.desk.emit(RevisionJoined(case.id, revision.number, self.step))
+
+    def _release(self) -> None:
+        """The held-out strokes have done their work as judges and become teachers."""
+        self.released = True
+        for place, case in enumerate(self.cases):
+            if (self.examiner.held[case.id] != UNLABELLED).any():
+                self.items.replace(place, self._prepared(case))
+        self.method.annotation_changed()
+
+    def _look(self, every_case: bool = False) -> Model:
+        """Save the model, load it back, and let what was loaded predict: every preview is also a proof."""
+        learner = self.method.learner
+        draft = self.folder / "candidate"
+        facts = self._card()
+        save_model(draft, learner.teacher, self.preprocess, self.request.labels, facts)
+        model = load_model(draft, self.items.device.type, learner.dtype)
+        case = self.cases[0]
+        probability = self._probability(model.network, 0)
+        labels = self._ids(probability, case)
+        predicted = {case.id: labels}
+        for place, other in enumerate(self.cases[1:], start=1):
+            if every_case:
+                predicted[other.id] = self._ids(self._probability(model.network, place), other)
+        if not self.released:
+            self._examine(predicted)
+        doubt = self._doubt(probability, self._probability(learner.student, 0), case)
+        if self.student_leads or case.growcut is None:
+            self._show(case, labels, "student", self._verdict(), doubt)
+        else:
+            self._show(case, case.growcut, "growcut", self._verdict(), doubt)
+        self._suggest(case, doubt)
+        self._settle(labels)
+        self._offer(draft)
+        return model
+
+    def _examine(self, predicted: dict[str, np.ndarray]) -> None:
+        self.latest = self.examiner.examine(self.step, predicted)
+        self.desk.emit(self.latest)
+
+    @property
+    def student_leads(self) -> bool:
+        """Whether the student is at least as good as grow-cut on strokes that neither has seen."""
+        if self.cases[0].kind == "dense":
+            return True
+        seen = self.latest
+        return seen is not None and bool(seen.student) and seen.student_mean >= seen.growcut_mean
+
+    def _verdict(self) -> str:
+        seen = self.latest
+        if self.cases[0].kind == "dense":
+            return "The student's own segmentation."
+        if seen is None or not seen.student:
+            return "Too few strokes to keep any aside: grow-cut stays on this image, the student is kept as a model."
+        numbers = f"{seen.student_mean:.2f} against {seen.growcut_mean:.2f} for grow-cut on strokes kept aside"
+        return f"The student: {numbers}." if self.student_leads else f"Grow-cut stays, the student has {numbers}."
+
+    def _settle(self, labels: np.ndarray) -> None:
+        """With ``until_good``: end when neither the held-out score nor the picture changes any more."""
+        score = self.latest.student_mean if self.latest else 0.0
+        before, self.shown = self.shown, labels
+        if score > self.best + PLATEAU or before is None:
+            self.best, self.quiet = max(score, self.best), 0
+            return
+        foreground = max(int((labels > 0).sum()), 1)
+        self.quiet = self.quiet + 1 if (before != labels).sum() < STILL * foreground else 0
+        if self.settings.until_good and self.quiet >= QUIET_LOOKS and not self.released:
+            self.budget.end_within(0.4 * self.budget.spent())
+
+    def _offer(self, draft: Path) -> None:
+        scores = self.latest.student if self.latest else {}
+        not_worse, sentence = self._against_previous()
+        self.desk.candidate(draft, scores, not_worse, sentence)
+
+    def _against_previous(self) -> tuple[bool, str]:
+        """Whether the new model is not worse than the current one on the strokes kept aside."""
+        mean = self.latest.student_mean if self.latest and self.latest.student else None
+        if self.previous is None:
+            return True, "The first model of these classes." if mean is None else f"Held-out score {mean:.2f}."
+        if self.previous_mean is None:
+            old = load_model(self.previous, self.items.device.type, self.method.learner.dtype)
+            case = self.cases[0]
+            seen = self.examiner.examine(self.step, {case.id: old.predict(case.image, case.affine)})
+            self.previous_mean = seen.student_mean
+        if mean is None:
+            return False, "No stroke could be kept aside to compare it with the current model; look before using it."
+        if mean + TOLERANCE >= self.previous_mean:
+            return True, f"Held-out score {mean:.2f}, the model before has {self.previous_mean:.2f}."
+        return (
+            False,
+            f"Held-out score {mean:.2f} is below the {self.previous_mean:.2f} of the model before, which stays.",
+        )
+
+    def _finish(self) -> None:
+        """The last look is the model: saved, loaded back, and what it predicted is what is shown."""
+        self.desk.emit(StateChanged("validating", "Saving the model, loading it back and predicting once."))
+        self._look(every_case=not self.released)
+
+    def _checkpoint(self) -> None:
+        learner = self.method.learner
+        facts = {"step": self.step, "seconds": self.budget.spent(), "released": self.released, "best": self.best}
+        try:
+            checkpoint.save(self.folder / "checkpoint", learner.modules(), learner.optimizer, facts)
+        except OutOfSpace as error:
+            self.desk.emit(Warned(error.sentence))
+
+    def _card(self) -> dict[str, object]:
+        return {
+            "method": self.request.method,
+            "preset": self.request.preset,
+            "settings": asdict(self.settings),
+            "cases": [{"name": c.name, "sha256": c.id, "revision": c.revision} for c in self.cases],
+            "steps": self.step,
+            "held_out": asdict(self.latest) if self.latest else None,
+        }
+
+    def _probability(self, network: torch.nn.Module, place: int) -> Tensor:
+        learner = self.method.learner
+        return predict(network, self.items.whole_image(place), learner.shape.divisor(), learner.dtype)
+
+    def _ids(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
+        return self.ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]
+
+    def _doubt(self, teacher: Tensor, student: Tensor, case: TrainingCase) -> np.ndarray:
+        """(D, H, W) uint8: where student and teacher differ or the teacher itself is undecided, 255 = most."""
+        disagreement = (teacher - student).abs().sum(dim=0, keepdim=True) / 2
+        undecided = 1.0 - teacher.amax(dim=0, keepdim=True)
+        doubt = self.preprocess.restore(torch.maximum(disagreement, undecided), case.image.shape)[0]
+        return (doubt.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
+
+    def _show(
+        self,
+        case: TrainingCase,
+        labels: np.ndarray,
+        source: PreviewSource,
+        sentence: str,
+        doubt: np.ndarray | None = None,
+    ) -> None:
+        self.desk.preview(case.id, labels, source, self.step, case.revision, doubt, sentence)
+
+    def _suggest(self, case: TrainingCase, doubt: np.ndarray) -> None:
+        """The slice without strokes where the student is least sure."""
+        axis = self.preprocess.slice_axis
+        others = tuple(a for a in range(3) if a != axis)
+        drawn = (case.annotation != UNLABELLED).any(axis=others)
+        if drawn.all():
+            return
+        unsure = np.where(drawn, -1.0, doubt.mean(axis=others))
+        index = int(unsure.argmax())
+        self.desk.emit(Suggestion(case.id, axis, index, f"Slice {index + 1} has no stroke and is the least certain."))
+
+
+def run(
+    folder: Path,
+    request: JobRequest,
+    settings: TrainSettings,
+    cases: Sequence[StoredCase],
+    desk: Desk,
+    previous: Path | None = None,
+) -> None:
+    """Train in ``folder`` from stored cases; what a worker process runs."""
+    loaded = [_load(case) for case in cases if case.annotation is not None]
+    Training(folder, request, settings, loaded, desk, previous).run()
+
+
+def _load(stored: StoredCase) -> TrainingCase:
+    if stored.annotation is None or stored.revision is None:
+        raise BadAnnotation(f"The case '{stored.name}' carries no annotation.")
+    frame = read_image(stored.image)
+    if frame.affine is None:
+        raise BadAnnotation(f"The case '{stored.name}' has no geometry; upload it again.")
+    labels, growcut = read_annotation(stored.annotation)
+    return TrainingCase(
+        stored.case, stored.name, frame.array, frame.affine, stored.kind, stored.revision, labels, growcut
+    )
+
+
+def _every_nth_slice(labels: np.ndarray, axis: int, share: float) -> np.ndarray:
+    """Dense labels of about ``share`` of the slices that show a class; ``UNLABELLED`` elsewhere."""
+    turned = np.moveaxis(labels, axis, 0)
+    kept = np.full(turned.shape, UNLABELLED, np.uint8)
+    shown = np.flatnonzero(((turned > 0) & (turned != UNLABELLED)).any(axis=(1, 2)))
+    if share > 0 and len(shown) > 2:
+        chosen = shown[1 :: max(2, round(1 / share))]
+        kept[chosen] = turned[chosen]
+    return np.moveaxis(kept, 0, axis)

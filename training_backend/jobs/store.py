@@ -17,7 +17,7 @@ from pathlib import Path
 from slicer_kdseg.protocol import checks, settings, wire
 from slicer_kdseg.protocol.errors import BadAnnotation, BadRequest
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest, JobStatus
-from training_backend.jobs.cases import Cases, StoredCase
+from training_backend.jobs.cases import Cases, StoredAnnotation, StoredCase
 from training_backend.jobs.database import Database
 from training_backend.jobs.files import remove_folder, write_whole
 from training_backend.jobs.history import History
@@ -58,6 +58,11 @@ class Store:
         request = JobRequest(PREDICT, labels, (CaseInUse(case),), settings={"model": model})
         return self._queue(request, {"model": model}, sentence)
 
+    def join_annotation(self, job: str, case: str, revision: int) -> None:
+        """Give a running job a newer annotation. Raises :class:`BadAnnotation`, NotFound or Conflict."""
+        self._check_labels(case, revision, self.history.request(job), case[:12])
+        self.history.join(job, case, revision)
+
     def stored_cases(self, job: str) -> tuple[list[StoredCase], int]:
         """The cases of a job with the newest revision that has joined, and the id of the last join."""
         joins = self.history.joined(job)
@@ -96,13 +101,7 @@ class Store:
             if used.revision is None:
                 self.cases.about(used.case)
                 continue
-            annotation = self.cases.annotation(used.case, used.revision)
-            strangers = sorted(set(annotation.present) - set(request.labels.ids))
-            if strangers:
-                raise BadAnnotation(
-                    f"The annotation of case {used.name or used.case[:12]} holds the values {strangers}, "
-                    f"the job's classes are {list(request.labels.ids)}; use the same classes for both."
-                )
+            annotation = self._check_labels(used.case, used.revision, request, used.name or used.case[:12])
             if request.method == "supervised" and annotation.kind != "dense":
                 continue
             annotated += 1
@@ -112,3 +111,13 @@ class Store:
             raise BadAnnotation(f"No case of the job is {need}; method '{request.method}' needs at least one.")
         kind: AnnotationKind = "dense" if request.method == "supervised" else "scribble"
         checks.check_classes_present(sorted(present), request.labels, kind)
+
+    def _check_labels(self, case: str, revision: int, request: JobRequest, name: str) -> StoredAnnotation:
+        annotation = self.cases.annotation(case, revision)
+        strangers = sorted(set(annotation.present) - set(request.labels.ids))
+        if strangers:
+            raise BadAnnotation(
+                f"The annotation of case {name} holds the values {strangers}, the job's classes are "
+                f"{list(request.labels.ids)}; use the same classes for both."
+            )
+        return annotation

@@ -1,0 +1,72 @@
+"""Run the app on a socket, say where, and end with the host that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from slicer_kdseg.protocol.address import is_loopback
+from slicer_kdseg.protocol.errors import Conflict, NotAllowed
+from training_backend.api.app import MAX_BODY_BYTES, create_app
+from training_backend.jobs.runner import SILENCE_SECONDS
+
+
+class _Announcing(uvicorn.Server):
+    """Writes one JSON line ``{"url", "token"}`` to stdout when requests can come."""
+
+    def __init__(self, config: uvicorn.Config, url: str, token: str | None) -> None:
+        super().__init__(config)
+        self._line = json.dumps({"url": url, "token": token})
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write(self._line + "\n")
+        sys.stdout.flush()
+
+
+def serve(
+    root: Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    token: str | None = None,
+    exit_with_stdin: bool = False,
+    training: str | None = None,
+    limit: int = 1,
+    probe: bool = True,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> None:
+    """Serve until SIGTERM, SIGINT or, with ``exit_with_stdin``, the end of stdin. Port 0 takes a free one.
+
+    Raises :class:`NotAllowed` for a bind beyond this machine without a token, :class:`Conflict` when the root or
+    the port is taken.
+    """
+    loopback = is_loopback(host)
+    if not loopback and not token:
+        raise NotAllowed(f"Serving on {host} lets other machines in: set a token (--token), or serve on 127.0.0.1.")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise Conflict(f"The address {host}:{port} cannot be used ({error.strerror}); choose another port.") from error
+    with listening:
+        app = create_app(root, token, loopback, training, limit, probe, max_body_bytes, silence_seconds)
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listening.getsockname()[1]}"
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=30)
+        server = _Announcing(config, url, token)
+        if exit_with_stdin:
+            threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
+        server.run(sockets=[listening])
+
+
+def _end_with_stdin(server: uvicorn.Server) -> None:
+    while os.read(0, 1024):
+        pass
+    server.should_exit = True

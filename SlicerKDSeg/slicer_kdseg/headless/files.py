@@ -1,0 +1,115 @@
+"""Images, segmentations and scenes from and to files, through Slicer's own storage nodes.
+
+Readable: NRRD, NIfTI, ``.seg.nrrd``. Written: ``.mrb`` (the whole scene), ``.seg.nrrd`` (names,
+colours, terminology and ids kept) and NRRD or NIfTI volumes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkStringOutputWindow
+
+from slicer_kdseg.headless.boot import HeadlessSlicer
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError, OutOfSpace
+
+IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz")
+LABELMAP = 1
+
+
+def load_volume(host: HeadlessSlicer, path: Path, labelmap: bool = False) -> Any:
+    """The volume node of an image file. Raises :class:`BadImage` with a sentence that names the file."""
+    _require(path, IMAGE_SUFFIXES, BadImage)
+    options = LABELMAP if labelmap else 0
+    volume = host.volumes.AddArchetypeVolume(str(path), _stem(path), options)
+    if volume is None or volume.GetImageData() is None:
+        raise BadImage(f"'{path.name}' cannot be read as an image; it may be cut off, export it again.")
+    return volume
+
+
+def load_segmentation(host: HeadlessSlicer, path: Path) -> Any:
+    """The segmentation node of a ``.seg.nrrd`` or label map file. Raises :class:`BadAnnotation`."""
+    _require(path, IMAGE_SUFFIXES, BadAnnotation)
+    node = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _stem(path))
+    storage = host.scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(path))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    if not storage.ReadData(node):
+        host.scene.RemoveNode(storage)
+        host.scene.RemoveNode(node)
+        raise BadAnnotation(f"'{path.name}' cannot be read as a segmentation; it may be cut off, export it again.")
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def save_node(host: HeadlessSlicer, node: Any, path: Path) -> None:
+    """Write a volume or segmentation node; the suffix of ``path`` chooses the format. Raises :class:`OutOfSpace`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage = node.GetStorageNode() or node.CreateDefaultStorageNode()
+    if storage.GetScene() is None:
+        host.scene.AddNode(storage)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+    storage.SetFileName(str(path))
+    storage.UseCompressionOn()
+    if not storage.WriteData(node):
+        raise _write_failed(path)
+
+
+def save_scene(host: HeadlessSlicer, path: Path) -> None:
+    """Write the whole scene as ``.mrb``, complete or not at all. Raises :class:`OutOfSpace`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part.mrb")
+    try:
+        with _without_chatter():
+            written = host.scene.WriteToMRB(str(part))
+        if not written or not part.exists():
+            raise _write_failed(path)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def open_scene(host: HeadlessSlicer, path: Path) -> None:
+    """Replace the scene's content by a ``.mrb``. Raises :class:`KDSegError` with a sentence."""
+    _require(path, (".mrb",), KDSegError)
+    host.scene.Clear(False)
+    if not host.scene.ReadFromMRB(str(path)):
+        raise KDSegError(f"'{path.name}' cannot be opened as a scene; it may be cut off.")
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """The archiver announces every file that it packs; errors are told by its return value."""
+    window = vtkOutputWindow.GetInstance()
+    window.Register(window)
+    vtkOutputWindow.SetInstance(vtkStringOutputWindow())
+    try:
+        yield
+    finally:
+        vtkOutputWindow.SetInstance(window)
+        window.UnRegister(window)
+
+
+def _require(path: Path, suffixes: tuple[str, ...], error: type[KDSegError]) -> None:
+    if not path.is_file():
+        raise error(f"There is no file '{path}'; check the path.")
+    if not path.name.lower().endswith(suffixes):
+        raise error(f"'{path.name}' is of a kind that is not read here; give one of {', '.join(suffixes)}.")
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".seg.nrrd", ".nii.gz", *IMAGE_SUFFIXES):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _write_failed(path: Path) -> OutOfSpace:
+    return OutOfSpace(
+        f"'{path.name}' could not be written to '{path.parent}'; free some space or choose another folder."
+    )

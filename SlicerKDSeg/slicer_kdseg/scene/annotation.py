@@ -1,0 +1,140 @@
+"""What the user drew: the annotation segmentation of one volume, read as labels that travel by id.
+
+Every class is a segment tagged ``KDSeg.LabelId``, background (id 0) like any other; the order of the
+segments means nothing. Where segments overlap, background gives way to a class, and a voxel that two
+classes claim counts as ``UNLABELLED``, because nobody has clearly spoken about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slicer_kdseg.protocol.errors import BadAnnotation
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelClass, LabelContract
+from slicer_kdseg.scene.geometry import grid_of_volume, voxels_on
+from slicer_kdseg.scene.segments import (
+    BINARY_LABELMAP,
+    describe,
+    described,
+    label_id,
+    segments,
+    tag_untagged,
+)
+
+BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
+
+
+@dataclass(frozen=True, eq=False)
+class Strokes:
+    """``labels`` (D, H, W) uint8 on the volume's grid; ``contradictions`` voxels were claimed by two classes."""
+
+    labels: np.ndarray
+    contradictions: int = 0
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Voxels per class id that somebody spoke about."""
+        counts = np.bincount(self.labels.ravel(), minlength=UNLABELLED + 1)
+        return {int(id_): int(counts[id_]) for id_ in np.flatnonzero(counts) if id_ != UNLABELLED}
+
+
+class Annotation:
+    """The segmentation ``node`` that the user draws in, over ``volume``. Only read here, tags aside."""
+
+    def __init__(self, volume: Any, node: Any) -> None:
+        self.volume = volume
+        self.node = node
+        tag_untagged(node.GetSegmentation())
+
+    @property
+    def contract(self) -> LabelContract:
+        """The classes by id, as the segments name and colour them now. Raises :class:`BadAnnotation`."""
+        tag_untagged(self.node.GetSegmentation())
+        return LabelContract(tuple(described(segment) for segment in segments(self.node.GetSegmentation())))
+
+    def segment_id_of(self, id_: int) -> str:
+        """Slicer's segment id of class ``id_``: what the segment editor selects."""
+        segmentation = self.node.GetSegmentation()
+        for segment in segments(segmentation):
+            if label_id(segment) == id_:
+                return str(segmentation.GetSegmentIdBySegment(segment))
+        raise BadAnnotation(f"The annotation '{self.node.GetName()}' has no class with the id {id_}.")
+
+    def add_class(self, label: LabelClass) -> None:
+        """Add an empty segment for ``label``."""
+        if label.id in [label_id(segment) for segment in segments(self.node.GetSegmentation())]:
+            raise BadAnnotation(f"The annotation '{self.node.GetName()}' already has a class with the id {label.id}.")
+        segmentation = self.node.GetSegmentation()
+        describe(segmentation.GetSegment(segmentation.AddEmptySegment("", label.name, label.color)), label)
+
+    def read(self) -> Strokes:
+        """All strokes on the volume's grid. Raises :class:`BadAnnotation` when they lie on another grid."""
+        tag_untagged(self.node.GetSegmentation())
+        grid = grid_of_volume(self.volume)
+        names = (self.node.GetName(), self.volume.GetName())
+        if self.node.GetParentTransformNode() is not self.volume.GetParentTransformNode():
+            raise BadAnnotation(
+                f"The labels '{names[0]}' and the image '{names[1]}' are under different transforms;"
+                " put both under the same one, or harden it."
+            )
+        labels = np.full(grid.shape, UNLABELLED, np.uint8)
+        contradicted = None
+        for image, ids in self._layers():
+            found = voxels_on(image, grid, names)
+            if found is None:
+                continue
+            box, layer = found[0], self._ids_in_layer(found[1], ids)
+            here = labels[box]
+            spoken = (here != UNLABELLED) & (here != BACKGROUND) & (layer != UNLABELLED) & (layer != BACKGROUND)
+            clash = spoken & (here != layer)
+            free = (here == UNLABELLED) | ((here == BACKGROUND) & (layer != UNLABELLED))
+            here[free] = layer[free]
+            if clash.any():
+                contradicted = np.zeros(grid.shape, bool) if contradicted is None else contradicted
+                contradicted[box] |= clash
+        if contradicted is None:
+            return Strokes(labels)
+        labels[contradicted] = UNLABELLED
+        return Strokes(labels, int(contradicted.sum()))
+
+    def coverage(self, strokes: Strokes | None = None) -> dict[int, str]:
+        """One line per class for a panel: 'spleen: no stroke yet', 'liver: 412 voxels on 3 slices'."""
+        labels = (strokes or self.read()).labels
+        lines = {}
+        for label in sorted(self.contract.classes, key=lambda c: c.id):
+            per_slice = np.count_nonzero(labels == label.id, axis=(1, 2))
+            slices, voxels = int(np.count_nonzero(per_slice)), int(per_slice.sum())
+            plural = "s" if slices > 1 else ""
+            found = f"{voxels} voxels on {slices} slice{plural}" if voxels else "no stroke yet"
+            lines[label.id] = f"{label.name}: {found}"
+        return lines
+
+    def _layers(self) -> list[tuple[Any, dict[int, int]]]:
+        """Each labelmap with its label values and the class ids they stand for."""
+        layers: dict[str, tuple[Any, dict[int, int]]] = {}
+        for segment in segments(self.node.GetSegmentation()):
+            image, id_ = segment.GetRepresentation(BINARY_LABELMAP), label_id(segment)
+            if image is not None and id_ is not None and image.GetNumberOfPoints() > 0:
+                layers.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment.GetLabelValue()] = id_
+        return list(layers.values())
+
+    def _ids_in_layer(self, layer: np.ndarray, ids: dict[int, int]) -> np.ndarray:
+        table = np.full(max(int(layer.max(initial=0)), *ids) + 1, UNLABELLED, np.uint8)
+        for value, id_ in ids.items():
+            table[value] = id_
+        return table[layer]
+
+
+def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotation:
+    """An empty annotation segmentation over ``volume`` with one segment per class of ``contract``."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} annotation")
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    annotation = Annotation(volume, node)
+    for label in sorted(contract.classes, key=lambda c: c.id):
+        annotation.add_class(label)
+    return annotation

@@ -13,7 +13,7 @@ def normalised(url: str) -> str:
 
     0.0.0.0 is what a server binds to, not an address that can be reached. Raises :class:`BackendUnreachable`.
     """
-    text = url.strip().rstrip("/")
+    text = url.strip()
     if "://" not in text:
         text = f"http://{text}"
     try:
@@ -25,7 +25,7 @@ def normalised(url: str) -> str:
         raise BackendUnreachable(f"'{url}' is not the address of a backend; write for instance 127.0.0.1:8000.")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)
     host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def is_loopback(host: str) -> bool:

@@ -1,35 +1,51 @@
-"""Quality on strokes that training never saw, and what follows from it: whose labels are shown."""
+"""Quality on strokes that training never saw, and what follows from it.
+
+Who is shown (the student once it is at least as good as grow-cut), whether a model is not worse than the
+one before, and when nothing changes any more: all three are decided here, from the held-out strokes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
-from slicer_kdseg.protocol.messages import HeldOut
+from slicer_kdseg.protocol.messages import AnnotationKind, HeldOut
+
+TOLERANCE = 0.01
+RISE = 0.005
+STILL = 0.01
+QUIET_LOOKS = 3
 
 
 class Examiner:
-    """Holds the held-out strokes of every case and what grow-cut, without them, made of them."""
+    """``held``: strokes of each case kept aside; ``growcut``: what grow-cut made of the case without them."""
 
-    def __init__(self, labels: LabelContract) -> None:
+    def __init__(self, labels: LabelContract, kind: AnnotationKind) -> None:
         self.labels = labels
+        self.kind = kind
         self.held: dict[str, np.ndarray] = {}
         self.growcut: dict[str, np.ndarray] = {}
+        self.latest: HeldOut | None = None
+        self.best = 0.0
+        self._before: float | None = None
+        self._shown: np.ndarray | None = None
+        self._quiet = 0
 
     def examine(self, step: int, predicted: Mapping[str, np.ndarray]) -> HeldOut:
-        """Score class ids (D, H, W) of every case against its held-out strokes."""
-        student = self._scores(predicted)
-        growcut = self._scores({case: self.growcut[case] for case in predicted})
-        return HeldOut(step, student, growcut, _mean(student), _mean(growcut))
+        """Score class ids (D, H, W) of some cases, and grow-cut of the same cases."""
+        student = self.scores(predicted)
+        growcut = self.scores({case: self.growcut[case] for case in predicted if case in self.growcut})
+        self.latest = HeldOut(step, student, growcut, _mean(student), _mean(growcut))
+        return self.latest
 
-    def _scores(self, predicted: Mapping[str, np.ndarray]) -> dict[str, float]:
+    def scores(self, predicted: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Dice a class over the held-out stroke voxels; a class without any of them has no score."""
         pairs = [
-            (held[drawn], predicted[case][drawn])
-            for case, held in self.held.items()
-            if case in predicted and (drawn := held != UNLABELLED).any()
+            (self.held[case][drawn], labels[drawn])
+            for case, labels in predicted.items()
+            if (drawn := self.held[case] != UNLABELLED).any()
         ]
         if not pairs:
             return {}
@@ -39,6 +55,48 @@ class Examiner:
             for id_ in self.labels.ids
             if (true == id_).any()
         }
+
+    @property
+    def student_leads(self) -> bool:
+        """Whether the student is at least as good as grow-cut on strokes that neither has seen."""
+        if self.kind == "dense":
+            return True
+        seen = self.latest
+        return seen is not None and bool(seen.student) and seen.student_mean >= seen.growcut_mean
+
+    def verdict(self) -> str:
+        """Whose labels are shown and why, in a sentence."""
+        seen = self.latest
+        if self.kind == "dense":
+            return "The student's own segmentation."
+        if seen is None or not seen.student:
+            return "Too few strokes to keep any aside: grow-cut stays on this image, the student is kept as a model."
+        numbers = f"{seen.student_mean:.2f} against {seen.growcut_mean:.2f} for grow-cut on strokes kept aside"
+        return f"The student: {numbers}." if self.student_leads else f"Grow-cut stays, the student has {numbers}."
+
+    def against(self, case: str, older: Callable[[], np.ndarray] | None) -> tuple[bool, str]:
+        """Whether the model is not worse than the current one, whose labels of ``case`` ``older`` predicts."""
+        mean = self.latest.student_mean if self.latest and self.latest.student else None
+        if older is None:
+            return True, "The first model of these classes." if mean is None else f"Held-out score {mean:.2f}."
+        if mean is None:
+            return False, "No stroke could be kept aside to compare it with the current model; look before using it."
+        if self._before is None:
+            self._before = _mean(self.scores({case: older()}))
+        if mean + TOLERANCE >= self._before:
+            return True, f"Held-out score {mean:.2f}, the model before has {self._before:.2f}."
+        return False, f"Held-out score {mean:.2f} is below the {self._before:.2f} of the model before, which stays."
+
+    def has_settled(self, labels: np.ndarray) -> bool:
+        """Whether neither the score nor the picture, ``labels`` (D, H, W), has changed for a while."""
+        score = self.latest.student_mean if self.latest else 0.0
+        before, self._shown = self._shown, labels
+        if before is None or score > self.best + RISE:
+            self.best, self._quiet = max(score, self.best), 0
+            return False
+        still = (before != labels).sum() < STILL * max(int((labels > 0).sum()), 1)
+        self._quiet = self._quiet + 1 if still else 0
+        return self._quiet >= QUIET_LOOKS
 
 
 def _mean(scores: Mapping[str, float]) -> float:

@@ -10,9 +10,10 @@ The student is shown once it is at least as good as grow-cut on strokes that nei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import (
     AnnotationKind,
-    HeldOut,
     JobRequest,
     PreviewSource,
     Progress,
@@ -43,8 +43,9 @@ from training_backend.engine.desk import Desk, Revision
 from training_backend.engine.device import choose_device
 from training_backend.engine.loop import Report, train
 from training_backend.engine.predict import predict
-from training_backend.export.model import Model, load_model, save_model
+from training_backend.export.model import load_model, save_model
 from training_backend.jobs.cases import StoredCase, read_annotation, read_image
+from training_backend.jobs.doubt import doubt, next_slice
 from training_backend.jobs.examiner import Examiner
 from training_backend.methods import METHODS
 
@@ -53,10 +54,7 @@ PROGRESS_SECONDS = 0.5
 FIRST_PREVIEW_SECONDS = 4.0
 PREVIEW_GROWTH = 1.4
 PREVIEW_SHARE = 0.15
-PLATEAU = 0.005
-STILL = 0.01
-QUIET_LOOKS = 3
-TOLERANCE = 0.01
+LAST_SHARE = 0.4
 
 
 @dataclass
@@ -90,18 +88,13 @@ class Training:
             raise BadAnnotation("No case of this job carries an annotation; draw on at least one.")
         self.folder, self.request, self.settings, self.desk = folder, request, settings, desk
         self.cases = list(cases)
-        self.previous = previous
-        self.examiner = Examiner(request.labels)
+        self.examiner = Examiner(request.labels, self.cases[0].kind)
         self.ids = np.array(request.labels.ids, np.uint8)
         self.channel_of = np.full(256, -1)
         self.channel_of[self.ids] = np.arange(len(self.ids))
         self.released = False
         self.step = 0
-        self.latest: HeldOut | None = None
-        self.previous_mean: float | None = None
-        self.shown: np.ndarray | None = None
-        self.best = 0.0
-        self.quiet = 0
+        self._older = self._predict_with(previous) if previous else None
 
     def run(self) -> None:
         """Everything; returns early, without a candidate, when the user cancels."""
@@ -160,10 +153,10 @@ class Training:
         maps = [self.preprocess.labels(opinion, spacing, self.channel_of) for opinion in opinions]
         return PreparedCase(case.id, image, channels, belief(maps, len(self.ids)))
 
-    def _resume(self, facts: dict) -> None:  # type: ignore[type-arg]
+    def _resume(self, facts: dict[str, Any]) -> None:
         self.step = facts.get("step", 0)
         self.budget.seconds_spent_before = facts.get("seconds", 0.0)
-        self.best = facts.get("best", 0.0)
+        self.examiner.best = facts.get("best", 0.0)
         if facts.get("released"):
             self._release()
 
@@ -210,88 +203,29 @@ class Training:
                 self.items.replace(place, self._prepared(case))
         self.method.annotation_changed()
 
-    def _look(self, every_case: bool = False) -> Model:
+    def _look(self, every_case: bool = False) -> None:
         """Save the model, load it back, and let what was loaded predict: every preview is also a proof."""
-        learner = self.method.learner
+        learner, case = self.method.learner, self.cases[0]
         draft = self.folder / "candidate"
-        facts = self._card()
-        save_model(draft, learner.teacher, self.preprocess, self.request.labels, facts)
-        model = load_model(draft, self.items.device.type, learner.dtype)
-        case = self.cases[0]
-        probability = self._probability(model.network, 0)
+        save_model(draft, learner.teacher, self.preprocess, self.request.labels, self._card())
+        loaded = load_model(draft, self.items.device.type, learner.dtype).network
+        probability = self._probability(loaded, 0)
         labels = self._ids(probability, case)
-        predicted = {case.id: labels}
-        for place, other in enumerate(self.cases[1:], start=1):
-            if every_case:
-                predicted[other.id] = self._ids(self._probability(model.network, place), other)
         if not self.released:
-            self._examine(predicted)
-        doubt = self._doubt(probability, self._probability(learner.student, 0), case)
-        if self.student_leads or case.growcut is None:
-            self._show(case, labels, "student", self._verdict(), doubt)
+            others = enumerate(self.cases[1:] if every_case else (), start=1)
+            rest = {other.id: self._ids(self._probability(loaded, place), other) for place, other in others}
+            self.desk.emit(self.examiner.examine(self.step, {case.id: labels, **rest}))
+        unsure = doubt(probability, self._probability(learner.student, 0), self.preprocess, case.image.shape)
+        if case.growcut is None or self.examiner.student_leads:
+            self._show(case, labels, "student", self.examiner.verdict(), unsure)
         else:
-            self._show(case, case.growcut, "growcut", self._verdict(), doubt)
-        self._suggest(case, doubt)
-        self._settle(labels)
-        self._offer(draft)
-        return model
-
-    def _examine(self, predicted: dict[str, np.ndarray]) -> None:
-        self.latest = self.examiner.examine(self.step, predicted)
-        self.desk.emit(self.latest)
-
-    @property
-    def student_leads(self) -> bool:
-        """Whether the student is at least as good as grow-cut on strokes that neither has seen."""
-        if self.cases[0].kind == "dense":
-            return True
-        seen = self.latest
-        return seen is not None and bool(seen.student) and seen.student_mean >= seen.growcut_mean
-
-    def _verdict(self) -> str:
-        seen = self.latest
-        if self.cases[0].kind == "dense":
-            return "The student's own segmentation."
-        if seen is None or not seen.student:
-            return "Too few strokes to keep any aside: grow-cut stays on this image, the student is kept as a model."
-        numbers = f"{seen.student_mean:.2f} against {seen.growcut_mean:.2f} for grow-cut on strokes kept aside"
-        return f"The student: {numbers}." if self.student_leads else f"Grow-cut stays, the student has {numbers}."
-
-    def _settle(self, labels: np.ndarray) -> None:
-        """With ``until_good``: end when neither the held-out score nor the picture changes any more."""
-        score = self.latest.student_mean if self.latest else 0.0
-        before, self.shown = self.shown, labels
-        if score > self.best + PLATEAU or before is None:
-            self.best, self.quiet = max(score, self.best), 0
-            return
-        foreground = max(int((labels > 0).sum()), 1)
-        self.quiet = self.quiet + 1 if (before != labels).sum() < STILL * foreground else 0
-        if self.settings.until_good and self.quiet >= QUIET_LOOKS and not self.released:
-            self.budget.end_within(0.4 * self.budget.spent())
-
-    def _offer(self, draft: Path) -> None:
-        scores = self.latest.student if self.latest else {}
-        not_worse, sentence = self._against_previous()
-        self.desk.candidate(draft, scores, not_worse, sentence)
-
-    def _against_previous(self) -> tuple[bool, str]:
-        """Whether the new model is not worse than the current one on the strokes kept aside."""
-        mean = self.latest.student_mean if self.latest and self.latest.student else None
-        if self.previous is None:
-            return True, "The first model of these classes." if mean is None else f"Held-out score {mean:.2f}."
-        if self.previous_mean is None:
-            old = load_model(self.previous, self.items.device.type, self.method.learner.dtype)
-            case = self.cases[0]
-            seen = self.examiner.examine(self.step, {case.id: old.predict(case.image, case.affine)})
-            self.previous_mean = seen.student_mean
-        if mean is None:
-            return False, "No stroke could be kept aside to compare it with the current model; look before using it."
-        if mean + TOLERANCE >= self.previous_mean:
-            return True, f"Held-out score {mean:.2f}, the model before has {self.previous_mean:.2f}."
-        return (
-            False,
-            f"Held-out score {mean:.2f} is below the {self.previous_mean:.2f} of the model before, which stays.",
-        )
+            self._show(case, case.growcut, "growcut", self.examiner.verdict(), unsure)
+        self._suggest(case, unsure)
+        if self.settings.until_good and not self.released and self.examiner.has_settled(labels):
+            self.budget.end_within(LAST_SHARE * self.budget.spent())
+        latest = self.examiner.latest
+        not_worse, sentence = self.examiner.against(case.id, self._older)
+        self.desk.candidate(draft, latest.student if latest else {}, not_worse, sentence)
 
     def _finish(self) -> None:
         """The last look is the model: saved, loaded back, and what it predicted is what is shown."""
@@ -300,11 +234,21 @@ class Training:
 
     def _checkpoint(self) -> None:
         learner = self.method.learner
-        facts = {"step": self.step, "seconds": self.budget.spent(), "released": self.released, "best": self.best}
+        facts = {
+            "step": self.step,
+            "seconds": self.budget.spent(),
+            "released": self.released,
+            "best": self.examiner.best,
+        }
         try:
             checkpoint.save(self.folder / "checkpoint", learner.modules(), learner.optimizer, facts)
         except OutOfSpace as error:
             self.desk.emit(Warned(error.sentence))
+
+    def _predict_with(self, older: Path) -> Callable[[], np.ndarray]:
+        """What the current model makes of the first case, when it is asked."""
+        case = self.cases[0]
+        return lambda: load_model(older, self.settings.device).predict(case.image, case.affine)
 
     def _card(self) -> dict[str, object]:
         return {
@@ -313,7 +257,7 @@ class Training:
             "settings": asdict(self.settings),
             "cases": [{"name": c.name, "sha256": c.id, "revision": c.revision} for c in self.cases],
             "steps": self.step,
-            "held_out": asdict(self.latest) if self.latest else None,
+            "held_out": asdict(self.examiner.latest) if self.examiner.latest else None,
         }
 
     def _probability(self, network: torch.nn.Module, place: int) -> Tensor:
@@ -322,13 +266,6 @@ class Training:
 
     def _ids(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
         return self.ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]
-
-    def _doubt(self, teacher: Tensor, student: Tensor, case: TrainingCase) -> np.ndarray:
-        """(D, H, W) uint8: where student and teacher differ or the teacher itself is undecided, 255 = most."""
-        disagreement = (teacher - student).abs().sum(dim=0, keepdim=True) / 2
-        undecided = 1.0 - teacher.amax(dim=0, keepdim=True)
-        doubt = self.preprocess.restore(torch.maximum(disagreement, undecided), case.image.shape)[0]
-        return (doubt.clamp(0, 1) * 255).to(torch.uint8).cpu().numpy()
 
     def _show(
         self,
@@ -340,16 +277,12 @@ class Training:
     ) -> None:
         self.desk.preview(case.id, labels, source, self.step, case.revision, doubt, sentence)
 
-    def _suggest(self, case: TrainingCase, doubt: np.ndarray) -> None:
-        """The slice without strokes where the student is least sure."""
+    def _suggest(self, case: TrainingCase, unsure: np.ndarray) -> None:
         axis = self.preprocess.slice_axis
-        others = tuple(a for a in range(3) if a != axis)
-        drawn = (case.annotation != UNLABELLED).any(axis=others)
-        if drawn.all():
-            return
-        unsure = np.where(drawn, -1.0, doubt.mean(axis=others))
-        index = int(unsure.argmax())
-        self.desk.emit(Suggestion(case.id, axis, index, f"Slice {index + 1} has no stroke and is the least certain."))
+        index = next_slice(unsure, case.annotation, axis)
+        if index is not None:
+            sentence = f"Slice {index + 1} has no stroke and is the least certain."
+            self.desk.emit(Suggestion(case.id, axis, index, sentence))
 
 
 def run(

@@ -1,14 +1,117 @@
-"""``kdseg demo``: what the project claims, measured in one run."""
+"""``kdseg demo``: the main job from scribbles to a checked segmentation, unattended, on a real chest CT."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slicer_kdseg.protocol.errors import KDSegError
+from slicer_kdseg.protocol.labels import LabelContract
+from slicer_kdseg.protocol.settings import parse_assignment, resolve
+from training_backend.cli.interrupt import on_first_interrupt
+from training_backend.cli.progress import ProgressBar
+from training_backend.data.cases import read_labels
+from training_backend.data.segments import contract_of, segment_classes
+
+SECONDS = 100.0
+AFTERWARDS_SECONDS = 25.0
+AFTERWARDS_SHARE = 0.85
+OURS = ("scene.mrb", "segmentation.seg.nrrd", "model", "report.html", "report.json", "pictures")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The chest CT inside the slicerio package, and its own segmentation as the reference."""
+
+    image: Path
+    reference: np.ndarray
+    contract: LabelContract
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("demo", help="measure")
+    parser = commands.add_parser("demo", help="the whole loop on a chest CT, unattended")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time budget of training")
+    parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated annotator and the training")
+    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="assignments")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    settings = {"seed": options.seed, **dict(parse_assignment(text) for text in options.assignments)}
+    settings["seconds"] = options.seconds
+    resolve("scribble", options.preset, settings)
+    sample = the_sample()
+    out: Path = options.out
+    _make_room(out)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait do not take the scene's core
+    begun = time.monotonic()
+    print("Starting a backend and loading the chest CT into a scene ...", flush=True)
+    from training_backend.cli.demo_story import write_everything
+    from training_backend.cli.live_loop import LiveLoop
+
+    bar = ProgressBar()
+    with (
+        tempfile.TemporaryDirectory(prefix="kdseg-demo-") as root,
+        LiveLoop(sample.image, sample.reference, sample.contract, Path(root), options.seed) as loop,
+    ):
+        with on_first_interrupt(loop.stop):
+            record = loop.run(settings, lambda state: _advance(bar, state, options.seconds), preset=options.preset)
+        bar.update(AFTERWARDS_SHARE, AFTERWARDS_SECONDS, "saving the scene, measuring, writing the report")
+        story = write_everything(out, loop, record, sample, begun)
+    bar.update(1.0, 0, "done")
+    bar.close()
+    dice = {
+        name: row.scores.mean_dice
+        for name, row in (
+            ("first preview", story.first_preview),
+            ("grow-cut, final strokes", story.growcut),
+            ("at the end", story.student),
+        )
+    }
+    print("Mean Dice: " + ", ".join(f"{name} {value:.3f}" for name, value in dice.items()))
+    print(f"It took {time.monotonic() - begun:.0f} s. Look at {out / 'report.html'} first (any web browser).")
+    print(f"Next: open {out / 'scene.mrb'} in 3D Slicer and correct a slice that the report calls unsure; or run")
+    print(f"      kdseg predict --model {out / 'model'} --images YOUR.nii.gz --out predictions")
+    print("      kdseg train scribble --cases YOUR_CASES   (the folder layout is in README.md)")
     return 0
+
+
+def the_sample() -> Sample:
+    import slicerio
+
+    folder = Path(slicerio.__file__).parent / "data"
+    labels = read_labels(folder / "Segmentation.seg.nrrd")
+    return Sample(folder / "CTChest4.nrrd", labels.array, contract_of(segment_classes(labels.header)))
+
+
+def _advance(bar: ProgressBar, state: object, seconds: float) -> None:
+    from slicer_kdseg.scene.state import SessionState
+
+    assert isinstance(state, SessionState)
+    left = (seconds * (1 - state.fraction) if state.seconds_left is None else state.seconds_left) + AFTERWARDS_SECONDS
+    quality = f", {state.held_out.student_mean:.2f} on held-out strokes" if state.held_out else ""
+    shown = f"showing {state.preview_source}{quality}" if state.preview_source else state.sentence
+    bar.update(AFTERWARDS_SHARE * state.fraction, left, f"{shown}")
+
+
+def _make_room(out: Path) -> None:
+    """Results of an earlier demo are replaced, nothing else in the folder is touched."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in OURS:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as problem:
+        raise KDSegError(f"'{out}' cannot be written to ({problem.strerror}); choose another --out folder.") from None

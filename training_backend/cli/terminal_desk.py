@@ -1,14 +1,10 @@
-"""The desk of a training run on the command line: events become lines, Ctrl-C becomes a stop that keeps the best."""
+"""The desk of a training run on the command line: events become lines."""
 
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
@@ -62,19 +58,7 @@ class TerminalDesk:
         shutil.rmtree(self.model, ignore_errors=True)
         draft.rename(self.model)
 
-    @contextmanager
-    def stop_on_interrupt(self) -> Iterator[None]:
-        """The first Ctrl-C asks the run to stop and keep its best; the second interrupts it."""
-
-        def on_interrupt(number: int, frame: FrameType | None) -> None:
-            if self.stopping:
-                raise KeyboardInterrupt
-            self.stopping = True
-            self.bar.say("Stopping at the next step; the best so far is kept. Press Ctrl-C again to give up.")
-
-        before = signal.signal(signal.SIGINT, on_interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-            self.bar.close()
+    def stop(self) -> None:
+        """Ask the run to end at its next step and keep its best."""
+        self.stopping = True
+        self.bar.say("Stopping at the next step; the best so far is kept. Press Ctrl-C again to give up.")

@@ -14,6 +14,7 @@ from slicer_kdseg.protocol import checks, settings
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings, OutOfSpace
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
+from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.data.cases import Case, write_labels
 from training_backend.data.folder import CaseFolder, read_case_folder
 from training_backend.report.metrics import dice_by_class
@@ -86,8 +87,9 @@ def _train(
 
     desk = TerminalDesk(out / "model")
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="kdseg-train-") as work, desk.stop_on_interrupt():
+    with tempfile.TemporaryDirectory(prefix="kdseg-train-") as work, on_first_interrupt(desk.stop):
         Training(Path(work), request, resolved, chosen, desk).run()
+    desk.bar.close()
     if not (out / "model").is_dir():
         print("Stopped before there was a model to keep.")
         return 1

@@ -19,6 +19,7 @@ def numbers(story: Story) -> dict[str, Any]:
             "first_preview": _dice(story, story.first_preview),
             "growcut": _dice(story, story.growcut),
             "student": _dice(story, story.student),
+            **({} if story.model is None else {"model_alone": _dice(story, story.model)}),
         },
         "seconds": {"first_preview": round(story.first_preview_seconds, 3), "total": round(story.total_seconds, 3)},
         "correction": None

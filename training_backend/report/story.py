@@ -76,6 +76,7 @@ class Story:
     correction: CorrectionMade | None
     first_preview_seconds: float
     total_seconds: float
+    model: Row | None = None
     losses: tuple[LossPoint, ...] = ()
     held_out: tuple[HeldOutPoint, ...] = ()
     next_step: str = ""
@@ -84,4 +85,5 @@ class Story:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        return (self.first_preview, *self.previews, self.growcut, self.student)
+        alone = () if self.model is None else (self.model,)
+        return (self.first_preview, *self.previews, self.growcut, *alone, self.student)

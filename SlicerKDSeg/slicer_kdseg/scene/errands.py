@@ -14,6 +14,7 @@ from typing import TypeVar
 from slicer_kdseg.protocol.errors import KDSegError
 
 T = TypeVar("T")
+Failed = Callable[[KDSegError], object]
 
 
 class Errands:
@@ -27,7 +28,7 @@ class Errands:
         lane: str,
         work: Callable[[], T],
         then: Callable[[T], object],
-        failed: Callable[[KDSegError], object],
+        failed: Failed,
     ) -> None:
         """Do ``work`` on ``lane``; later ``then(result)`` or ``failed(error)`` on the draining thread.
 
@@ -58,9 +59,7 @@ class Errands:
         for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
 
-    def _hand_over(
-        self, round_: int, future: Future[T], then: Callable[[T], object], failed: Callable[[KDSegError], object]
-    ) -> None:
+    def _hand_over(self, round_: int, future: Future[T], then: Callable[[T], object], failed: Failed) -> None:
         if round_ != self._round:
             return
         error = future.exception()

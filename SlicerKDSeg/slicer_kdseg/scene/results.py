@@ -36,10 +36,14 @@ class Provenance:
 
 
 class PreviewSegmentation:
-    """The preview of ``volume``: found again if the scene already holds one, else made."""
+    """The preview of ``volume``: found again if the scene already holds one, else made.
+
+    ``number`` is the backend's preview that the layer holds unchanged, so that only changes need to travel.
+    """
 
     def __init__(self, scene: Any, volume: Any, contract: LabelContract) -> None:
         self.node = find_preview(scene, volume) or _new_node(scene, volume)
+        self.number: int | None = None
         self._volume = volume
         self._contract = contract
         self._image = self._shared_image() or self._rebuilt()
@@ -52,6 +56,7 @@ class PreviewSegmentation:
         if image is None:
             image = self._rebuilt()
             self._describe_segments()
+            self.number = None
         self._image = image
         return array_of_image(image)
 
@@ -62,6 +67,7 @@ class PreviewSegmentation:
     def update(self, box: Box, labels: np.ndarray) -> None:
         """Write ``labels`` into ``box`` of the shared layer; displays follow."""
         self.labels[box] = labels
+        self.number = None
         self.shown()
 
     def shown(self) -> None:

@@ -1,0 +1,65 @@
+"""Where a session stands: what every button, label and test reads, and nobody but the session changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from slicer_kdseg.protocol.messages import HeldOut, JobState, ModelInfo, PreviewSource, Suggestion
+
+Phase = Literal["empty", "annotating", "growing", "sending", "training", "ending"]
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """``sentence`` says what happens now, ``failure`` what went wrong last and how to go on.
+
+    ``trouble`` is not empty while the backend cannot be reached; the job is followed again by itself.
+    ``revision`` is the newest annotation sent, ``joined_revision`` the newest the running job has taken.
+    """
+
+    phase: Phase = "empty"
+    sentence: str = "Choose a volume to annotate."
+    failure: str = ""
+    trouble: str = ""
+    job_id: str = ""
+    job_state: JobState | None = None
+    method: str = ""
+    stage: str = ""
+    step: int = 0
+    fraction: float = 0.0
+    seconds_left: float | None = None
+    revision: int = 0
+    joined_revision: int = 0
+    preview_source: PreviewSource | None = None
+    preview_step: int = 0
+    held_out: HeldOut | None = None
+    suggestion: Suggestion | None = None
+    current_model: int | None = None
+    models: tuple[ModelInfo, ...] = ()
+
+    @property
+    def can_train(self) -> bool:
+        return self.phase == "annotating"
+
+    @property
+    def can_correct(self) -> bool:
+        return self.phase == "training"
+
+    @property
+    def can_stop(self) -> bool:
+        return self.phase == "training"
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.phase in ("growing", "sending", "training", "ending")
+
+
+@dataclass(frozen=True)
+class PreviewShown:
+    """A preview has just been written into the scene."""
+
+    source: PreviewSource
+    step: int
+    revision: int
+    sentence: str = ""

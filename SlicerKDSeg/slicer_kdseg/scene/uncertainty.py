@@ -1,0 +1,45 @@
+"""Where the student is unsure: one uint8 volume node per source volume, updated in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume, new_volume
+
+ROLE = "KDSeg.Role"
+UNCERTAINTY = "uncertainty"
+SOURCE = "KDSeg.SourceVolume"
+
+
+class UncertaintyVolume:
+    """0 = sure, 255 = most unsure; found again if the scene already holds one for ``volume``."""
+
+    def __init__(self, scene: Any, volume: Any) -> None:
+        self.node = _found(scene, volume) or _made(scene, volume)
+
+    def show(self, uncertainty: np.ndarray) -> None:
+        """Write ``uncertainty`` (D, H, W) uint8 into the node; displays follow."""
+        array_of_volume(self.node)[...] = uncertainty
+        image = self.node.GetImageData()
+        image.GetPointData().GetScalars().Modified()
+        image.Modified()
+
+
+def _found(scene: Any, volume: Any) -> Any | None:
+    nodes = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    nodes.UnRegister(None)
+    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
+        if node.GetAttribute(ROLE) == UNCERTAINTY and node.GetNodeReference(SOURCE) is volume:
+            return node
+    return None
+
+
+def _made(scene: Any, volume: Any) -> Any:
+    grid = grid_of_volume(volume)
+    node = new_volume(scene, f"{volume.GetName()} uncertainty", np.zeros(grid.shape, np.uint8), grid.affine)
+    node.SetAttribute(ROLE, UNCERTAINTY)
+    node.SetNodeReferenceID(SOURCE, volume.GetID())
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    return node

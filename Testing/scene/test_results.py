@@ -171,6 +171,11 @@ def test_an_update_of_a_large_volume_is_cheap(a_scene: Any) -> None:
         seconds.append(time.process_time() - began)
     assert np.median(seconds) < 0.030, "measured 7 ms on a quiet core"
     assert preview.node.GetSegmentation().GetNumberOfLayers(BINARY_LABELMAP) == 1
+    a_scene.Clear(False)
+    began = time.process_time()
+    preview.release()
+    del preview
+    assert time.process_time() - began < 0.5, "a destroyed shared layer took seconds"
 
 
 def _in_reference_geometry(node: Any, n: int, volume: Any) -> np.ndarray:

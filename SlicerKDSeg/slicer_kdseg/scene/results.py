@@ -16,7 +16,7 @@ from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.scene.geometry import Box, array_of_image, grid_of_volume, new_labelmap, whole
-from slicer_kdseg.scene.segments import BINARY_LABELMAP, describe
+from slicer_kdseg.scene.segments import BINARY_LABELMAP, describe, segments
 
 ROLE = "KDSeg.Role"
 PREVIEW = "preview"
@@ -75,6 +75,15 @@ class PreviewSegmentation:
         self._image.GetPointData().GetScalars().Modified()
         self._image.Modified()
 
+    def release(self) -> None:
+        """Let go of the voxels of a node that has left the scene.
+
+        A segmentation that is destroyed clears its segments from a shared layer one after the other:
+        7 s for 512 x 512 x 300 with five classes, in the thread that closes the scene.
+        """
+        for segment in segments(self.node.GetSegmentation()):
+            segment.RemoveAllRepresentations()
+
     def attribute(self, provenance: Provenance) -> None:
         for field in fields(provenance):
             self.node.SetAttribute(_attribute_name(field.name), str(getattr(provenance, field.name)))
@@ -104,6 +113,7 @@ class PreviewSegmentation:
     def _rebuilt(self) -> Any:
         """A fresh, empty shared layer; the next preview fills it."""
         image = new_labelmap(grid_of_volume(self._volume))
+        self.release()
         segmentation = self.node.GetSegmentation()
         segmentation.RemoveAllSegments()
         segmentation.SetSourceRepresentationName(BINARY_LABELMAP)

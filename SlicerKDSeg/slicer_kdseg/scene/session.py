@@ -25,7 +25,6 @@ from slicer_kdseg.protocol.messages import (
     FINAL_STATES,
     AnnotationKind,
     CaseInUse,
-    JobRequest,
     JobStatus,
     PreviewReady,
     StateChanged,
@@ -38,6 +37,7 @@ from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_jo
 from slicer_kdseg.scene.growing import Growing
 from slicer_kdseg.scene.models import Models
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
+from slicer_kdseg.scene.sending import Started, TrainingRequest, join_job, start_job
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import PreviewShown, SessionState
 from slicer_kdseg.scene.uncertainty import UncertaintyVolume
@@ -123,20 +123,16 @@ class KDSegSession:
         self._require(self.state.can_train)
         client = self._backend()
         resolve(method, preset, settings)
+        request = TrainingRequest(method, preset, settings or {}, other_cases)
         collected = self._collect(kind)
         self._become(phase="growing", sentence=GROWING, failure="", method=method)
 
         def send(grown: np.ndarray | None) -> None:
             self._become(phase="sending", sentence="Sending image and strokes to the backend.")
 
-            def work() -> tuple[FollowedJob, int, JobStatus]:
-                case = client.upload_case(collected.image, collected.affine)
-                revision = _upload(client, case, collected, grown)
-                cases = (CaseInUse(case, revision, kind, collected.name), *other_cases)
-                status = client.start_job(JobRequest(method, collected.contract, cases, preset, settings or {}))
-                return FollowedJob(status.id, method, case), revision, status
-
-            self._errands.send("network", work, lambda sent: self._follow(*sent), self._fail)
+            self._errands.send(
+                "network", lambda: start_job(client, collected, grown, request), self._follow, self._fail
+            )
 
         def show_and_send(grown: np.ndarray) -> None:
             self._show_growcut(grown)
@@ -154,15 +150,13 @@ class KDSegSession:
         client, job, collected = self._backend(), self._follower.job, self._collect("scribble")
 
         def send(grown: np.ndarray) -> None:
-            sent_before = self.state.revision
-
-            def work() -> int:
-                revision = _upload(client, job.case, collected, grown)
-                if revision != sent_before:
-                    client.join_annotation(job.id, job.case, revision)
-                return revision
-
-            self._errands.send("network", work, lambda revision: self._become(revision=revision), self._warn)
+            before = self.state.revision
+            self._errands.send(
+                "network",
+                lambda: join_job(client, job, collected, grown, before),
+                lambda revision: self._become(revision=revision),
+                self._warn,
+            )
 
         self._growing.grow(collected, send, self._warn)
 
@@ -211,34 +205,20 @@ class KDSegSession:
         self._become(preview_source="growcut", preview_step=0)
         self.signals.preview_arrived.emit(PreviewShown("growcut", 0, 0, "Grown from the strokes, before any training."))
 
-    def _follow(self, job: FollowedJob, revision: int, status: JobStatus) -> None:
+    def _follow(self, started: Started) -> None:
         assert self.annotation is not None
         assert self.preview is not None
-        self._become(
-            phase="training",
-            sentence=status.sentence or "The job is in the queue.",
-            job_id=job.id,
-            job_state=status.state,
-            method=job.method,
-            revision=revision,
-            joined_revision=revision,
-            fraction=status.fraction,
-            seconds_left=status.seconds_left,
-            step=status.step,
-            stage="",
-            held_out=None,
-            suggestion=None,
-        )
+        client, status = self._backend(), started.status
+        self._become_all(self.state.of_job(status, started.revision))
         over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
-        client = self._backend()
-        self._follower = JobFollower(client, self._errands, job, self.preview, self.signals, self._become, over)
+        self._follower = JobFollower(client, self._errands, started.job, self.preview, self.signals, self._become, over)
         if self.show_uncertainty:
             self._follower.uncertainty = UncertaintyVolume(self._scene, self.annotation.volume)
 
     def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
         assert self.annotation is not None
         self.preview = PreviewSegmentation(self._scene, self.annotation.volume, self.annotation.contract)
-        self._follow(job, self.preview.provenance.revision, status)
+        self._follow(Started(job, self.preview.provenance.revision, status))
         if status.preview and self._follower is not None:
             self._follower.want(PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again."))
 
@@ -275,7 +255,9 @@ class KDSegSession:
         self.signals.warned.emit(error.sentence)
 
     def _become(self, **changes: Any) -> SessionState:
-        state = dataclasses.replace(self.state, **changes)
+        return self._become_all(dataclasses.replace(self.state, **changes))
+
+    def _become_all(self, state: SessionState) -> SessionState:
         if state != self.state:
             self.state = state
             self.signals.state_changed.emit(state)
@@ -295,13 +277,8 @@ class KDSegSession:
         self._errands.forget()
         if self._follower is not None:
             self._follower.close()
+        if self.preview is not None and not self._scene.IsNodePresent(self.preview.node):
+            self.preview.release()
         self._follower = self.annotation = self.preview = None
         self._growing = Growing(self._errands)
-        blank = SessionState(sentence=sentence or SessionState.sentence, models=self.state.models)
-        self._become(**{field.name: getattr(blank, field.name) for field in dataclasses.fields(blank)})
-
-
-def _upload(client: BackendClient, case: str, collected: Collected, growcut: np.ndarray | None) -> int:
-    return client.upload_annotation(
-        case, collected.labels, collected.contract, collected.kind, growcut, collected.affine
-    )
+        self._become_all(SessionState(sentence=sentence or SessionState.sentence, models=self.state.models))

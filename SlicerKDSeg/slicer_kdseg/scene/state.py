@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from slicer_kdseg.protocol.messages import HeldOut, JobState, ModelInfo, PreviewSource, Suggestion
+from slicer_kdseg.protocol.messages import HeldOut, JobState, JobStatus, ModelInfo, PreviewSource, Suggestion
 
 Phase = Literal["empty", "annotating", "growing", "sending", "training", "ending"]
 
@@ -37,6 +37,25 @@ class SessionState:
     suggestion: Suggestion | None = None
     current_model: int | None = None
     models: tuple[ModelInfo, ...] = ()
+
+    def of_job(self, status: JobStatus, revision: int) -> SessionState:
+        """The state at the moment a job begins, or is found again; models and the shown preview stay."""
+        return SessionState(
+            phase="training",
+            sentence=status.sentence or "The job is in the queue.",
+            job_id=status.id,
+            job_state=status.state,
+            method=status.method,
+            step=status.step,
+            fraction=status.fraction,
+            seconds_left=status.seconds_left,
+            revision=revision,
+            joined_revision=revision,
+            preview_source=self.preview_source,
+            preview_step=self.preview_step,
+            current_model=self.current_model,
+            models=self.models,
+        )
 
     @property
     def can_train(self) -> bool:

@@ -18,13 +18,18 @@ from slicer_kdseg.protocol.errors import OutOfSpace
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether ``error`` is the system's way of saying that no more can be written."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 @contextmanager
 def space_for(what: str, place: Path) -> Iterator[None]:
     """Turns "the disk is full" inside the block into a sentence that names ``what`` and where."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if not is_disk_full(error):
             raise
         raise OutOfSpace(
             f"There is no space left for {what} in {place} ({error.strerror}); free some space and try again. "

@@ -23,6 +23,7 @@ from training_backend.jobs.history import History, record
 
 # Above this share of changed voxels the whole label map is as small as the list of changes.
 LARGEST_CHANGED_SHARE = 1 / 16
+SMALL_BYTES = 1 << 20  # below that, changes are cheaper to apply than a whole map however many bytes it has
 
 
 class Previews:
@@ -79,7 +80,7 @@ class Previews:
             raise NotFound(f"Job {job[:40]} has no preview {number}; wait for its event.")
         whole = self.path(job, number)
         parts = self._chain(job, number, since)
-        if not parts or sum(part.stat().st_size for part in parts) > whole.stat().st_size:
+        if not parts or sum(part.stat().st_size for part in parts) > max(whole.stat().st_size, SMALL_BYTES):
             parts = [whole]
         doubt = self.path(job, number, ".uncertainty")
         if uncertainty and doubt.exists():

@@ -19,6 +19,7 @@ from pathlib import Path
 
 WINDOWS = sys.platform == "win32"
 LOG_TAIL_BYTES = 1500
+KILLED = -9
 
 
 class WorkerProcess:
@@ -91,7 +92,7 @@ class WorkerProcess:
 
 def describe_end(exit_code: int) -> str:
     """An exit code in words."""
-    if exit_code == -9:
+    if exit_code == KILLED:
         return "it was killed, most often because the memory ran out"
     if exit_code < 0:
         return f"it was ended by signal {-exit_code}"

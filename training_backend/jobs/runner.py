@@ -2,7 +2,7 @@
 
     queued ──► preparing … training … validating ──► done | failed          (said by the worker)
       ▲             │ worker dies                       stopped | cancelled   (worker, or here after GRACE_SECONDS)
-      └─ interrupted ◄┘   at most MAX_RESTARTS times without progress, then failed
+      └─ interrupted ◄┘   a bounded number of times without progress, then failed
 
 A server that starts finds the jobs of the one before and lets them go on from their last checkpoint.
 """
@@ -20,25 +20,18 @@ from dataclasses import dataclass
 from slicer_kdseg.protocol.errors import Conflict, KDSegError, OutOfSpace
 from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, StateChanged
 from training_backend.jobs.bell import Bell
-from training_backend.jobs.process import WorkerProcess, describe_end
+from training_backend.jobs.process import KILLED, WorkerProcess, describe_end
 from training_backend.jobs.store import PREDICT, Store
 
 GRACE_SECONDS = 3.5  # for a worker to stop by itself; then its group is killed (promised: within 5 s)
 MAX_RESTARTS = 5
+# A kill comes from outside: a person, a scheduler, or a memory that is short for now. Worth more patience.
+MAX_RESTARTS_AFTER_KILLS = 30
 SILENCE_SECONDS = 900.0
 _TICK_SECONDS = 0.25
 _IDLE_SECONDS = 5.0
 
 _log = logging.getLogger("kdseg.runner")
-
-
-@contextmanager
-def _tried_again() -> Iterator[None]:
-    """A full disk must not end the runner: the job's row says what was reached, the next look goes on from there."""
-    try:
-        yield
-    except KDSegError as error:
-        _log.error("%s", error.sentence)
 
 
 @dataclass
@@ -70,6 +63,7 @@ class Runner:
         self._thread = threading.Thread(target=self._watch, name="kdseg-runner", daemon=True)
 
     def start(self) -> None:
+        self._store.keep_reserve()
         for status in self._store.history.unfinished():
             if status.state != "queued":
                 self._requeue(status.id, "The backend was restarted; the job goes on from its last checkpoint.")
@@ -110,12 +104,22 @@ class Runner:
             else:
                 running.process.finish()
                 del self._running[job]
-                with _tried_again():
+                with self._tried_again():
                     self._after(job, running, code)
         for status in self._store.history.unfinished():
             if status.id not in self._running:
-                with _tried_again():
+                with self._tried_again():
                     self._consider(status)
+
+    @contextmanager
+    def _tried_again(self) -> Iterator[None]:
+        """A full disk must not end the runner: rows say what was reached, the next look goes on from there."""
+        try:
+            yield
+        except KDSegError as error:
+            _log.error("%s", error.sentence)
+            if isinstance(error, OutOfSpace):
+                self._store.free_reserve()
 
     def _consider(self, status: JobStatus) -> None:
         ending, _ = self._store.history.ending(status.id)
@@ -171,7 +175,8 @@ class Runner:
         else:
             restarts = self._store.history.count_restart(job)
             why = describe_end(code)
-            if restarts > MAX_RESTARTS:
+            limit = MAX_RESTARTS_AFTER_KILLS if code == KILLED else MAX_RESTARTS
+            if restarts > limit:
                 tail = running.process.log_tail()
                 self._fail(
                     job, f"The worker ended {restarts} times without getting further; {why}. Its log ends: {tail}"

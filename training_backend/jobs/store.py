@@ -2,6 +2,7 @@
 
 <root>/kdseg.sqlite          rows; backup, audit and recovery are this file and the folders beside it
 <root>/server.lock           one server per root
+<root>/reserve               given up when the disk is full, so that this can be written down
 <root>/cases/                images and annotations            (cases.py)
 <root>/jobs/<job id>/        request.json, settings.json, checkpoint/, best/, previews/, worker.log
 <root>/models/<number>/      numbered, immutable               (models.py)
@@ -9,13 +10,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 from slicer_kdseg.protocol import checks, settings, wire
-from slicer_kdseg.protocol.errors import BadAnnotation, BadRequest
+from slicer_kdseg.protocol.errors import BadAnnotation, BadRequest, OutOfSpace
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest, JobStatus
 from training_backend.jobs.cases import Cases, StoredAnnotation, StoredCase
 from training_backend.jobs.database import Database
@@ -25,6 +27,7 @@ from training_backend.jobs.models import Models
 from training_backend.jobs.previews import Previews
 
 PREDICT = "predict"
+RESERVE_BYTES = 256 << 10
 
 
 class Store:
@@ -41,6 +44,16 @@ class Store:
 
     def close(self) -> None:
         self.database.close()
+
+    def keep_reserve(self) -> None:
+        """Put some space aside, so that a full disk can still be written down; without any it is not there."""
+        path = self.root / "reserve"
+        if not path.exists():
+            with contextlib.suppress(OutOfSpace):
+                write_whole(path, bytes(RESERVE_BYTES), "the reserve")
+
+    def free_reserve(self) -> None:
+        (self.root / "reserve").unlink(missing_ok=True)
 
     def job_folder(self, job: str) -> Path:
         return self.root / "jobs" / job

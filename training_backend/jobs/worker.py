@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from slicer_kdseg.protocol import settings
-from slicer_kdseg.protocol.errors import KDSegError
+from slicer_kdseg.protocol.errors import KDSegError, OutOfSpace
 from slicer_kdseg.protocol.messages import FINAL_STATES, StateChanged
+from training_backend.jobs.files import is_disk_full
 from training_backend.jobs.locks import FolderLock
 from training_backend.jobs.store import PREDICT, Store
 from training_backend.jobs.worker_desk import Line, WorkerDesk
@@ -90,9 +91,9 @@ def _note_failure(store: Store, job: str, error: Exception) -> int:
         return 0
     try:
         store.history.emit(job, StateChanged("failed", _sentence(error)))
-    except KDSegError:
-        traceback.print_exc()
-        return 1
+    except OutOfSpace:
+        store.free_reserve()
+        store.history.emit(job, StateChanged("failed", _sentence(error)))
     return 0
 
 
@@ -101,6 +102,8 @@ def _sentence(error: Exception) -> str:
         return error.sentence
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return "The memory ran out while training; crop the image, choose a coarser working spacing or fewer cases."
+    if is_disk_full(error):
+        return f"There is no space left on the disk ({error}); free some space and start the job again."
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}, line {last.lineno}"
     return f"The training failed: {type(error).__name__}: {error} ({where}); the job's worker.log tells more."

@@ -9,7 +9,7 @@ import pytest
 
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels
-from training_backend.data.growcut import growcut, unit_scaled
+from training_backend.data.growcut import growcut
 from training_backend.data.phantom import phantom
 from training_backend.data.strokes import hold_out, stroke_numbers
 
@@ -40,8 +40,9 @@ def slicer_growcut(image: np.ndarray, strokes: np.ndarray) -> np.ndarray:
         data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True, array_type=kind))
         return data
 
+    levels = ((image - image.min()) / (image.max() - image.min()) * 1000).astype(np.int16)
     grow = slicer.vtkImageGrowCutSegment()
-    grow.SetIntensityVolume(as_image(np.pad(unit_scaled(image), 1, mode="edge"), VTK_SHORT))
+    grow.SetIntensityVolume(as_image(np.pad(levels, 1, mode="edge"), VTK_SHORT))
     seeds = np.where(strokes == 255, 0, strokes + 1).astype(np.uint8)
     grow.SetSeedLabelVolume(as_image(np.pad(seeds, 1), VTK_UNSIGNED_CHAR))
     grow.Update()

@@ -165,10 +165,14 @@ class LiveLoop:
 
     def _latencies(self, record: Recording) -> list[float]:
         """From the moment the backend told of a preview until the scene held it."""
-        told = {
-            (event.payload.step, event.payload.source): event.time
+        told = [
+            (event.payload.step, event.payload.source, event.time)
             for event in self.client.history(self.session.state.job_id)
             if isinstance(event.payload, PreviewReady)
-        }
-        arrived = [(shown.wall, told.get((shown.about.step, shown.about.source))) for shown in record.shown[1:]]
-        return [wall - told_at for wall, told_at in arrived if told_at is not None]
+        ]
+        found = []
+        for shown in record.shown[1:]:
+            about = (shown.about.step, shown.about.source)
+            times = [at for step, source, at in told if (step, source) == about and at <= shown.wall]
+            found.extend([shown.wall - times[-1]] if times else [])
+        return found

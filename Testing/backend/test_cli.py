@@ -1,0 +1,216 @@
+"""The command line as a user meets it: sentences, exit codes, files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from training_backend.cli import bench_pushback, doctor
+from training_backend.cli.bench_quality import BenchRow, summary
+from training_backend.cli.main import main
+from training_backend.cli.progress import ProgressBar, duration
+from training_backend.data.annotator import annotate
+from training_backend.data.cases import write_volume
+from training_backend.data.phantom import phantom
+
+TINY = [f"--set={text}" for text in ("channels=4", "levels=2", "slice_size=32", "volume_size=32", "device=cpu")]
+CLASSES = {"1": {"name": "ball"}, "2": {"name": "shell"}, "3": {"name": "rod"}}
+
+
+@pytest.fixture
+def a_case_folder(tmp_path: Path) -> Path:
+    """One scribbled, one densely labelled and one unlabelled phantom."""
+    root, affine = tmp_path / "cases", np.diag([-1.0, 1.0, 4.0, 1.0])
+    for number, name in enumerate(("anna", "ben", "cleo")):
+        image, labels = phantom((8, 32, 32), seed=number)
+        write_volume(root / "images" / f"{name}.nii.gz", image, affine)
+        if name == "anna":
+            write_volume(root / "scribbles" / f"{name}.nii.gz", annotate(labels, every=2), affine)
+        if name == "ben":
+            write_volume(root / "labels" / f"{name}.nii.gz", labels, affine)
+    (root / "labels.json").write_text(json.dumps({"classes": CLASSES, "unlabelled": 255}))
+    return root
+
+
+def a_training(cases: Path, out: Path, *more: str, method: str = "scribble") -> list[str]:
+    return ["train", method, "--cases", str(cases), "--out", str(out), "--seconds", "30", *TINY, *more]
+
+
+def test_training_writes_a_model_and_label_maps_that_predict_repeats(a_case_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(a_training(a_case_folder, out, "--set=steps=3")) == 0
+    assert {path.name for path in (out / "model").iterdir()} == {"card.json", "weights.safetensors"}
+    assert "ben: Dice" in capsys.readouterr().out
+    image = a_case_folder / "images" / "cleo.nii.gz"
+    assert main(["predict", "--model", str(out / "model"), "--images", str(image), "--out", str(tmp_path / "p")]) == 0
+    predicted = sitk.ReadImage(str(tmp_path / "p" / "cleo.nii.gz"))
+    trained = sitk.ReadImage(str(out / "segmentations" / "cleo.nii.gz"))
+    given = sitk.ReadImage(str(image))
+    assert predicted.GetOrigin() == given.GetOrigin()
+    assert predicted.GetDirection() == given.GetDirection()
+    assert predicted.GetSpacing() == given.GetSpacing()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(predicted), sitk.GetArrayFromImage(trained))
+    assert json.loads((tmp_path / "p" / "labels.json").read_text())["classes"]["2"]["name"] == "shell"
+
+
+def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):
+    assert main(a_training(a_case_folder, tmp_path / "out", "--set=steps=2", method="supervised")) == 0
+    assert "on 1 annotated cases, 2 more" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--set=secnds=3"], "Did you mean 'seconds'?"),
+        (["--set=seconds"], "write key=value"),
+        (["--seconds", "-3"], "must lie in"),
+        (["--set=device=gpu"], "must be one of"),
+        (["--preset", "finest"], "no preset 'finest'"),
+        (["--assistant", "."], "leave out --assistant"),
+        (["--cases", "nowhere"], "has no images"),
+    ],
+)
+def test_a_wrong_request_gets_one_sentence_and_exit_code_2(a_case_folder, tmp_path, capsys, more, words):
+    assert main(a_training(a_case_folder, tmp_path / "out", *more)) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_an_unknown_method_is_told_the_known_ones(a_case_folder, tmp_path, capsys):
+    assert main(a_training(a_case_folder, tmp_path / "out", method="scrible")) == 2
+    assert "scribble" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("absent", "words"), [((0,), "background has no stroke"), ((3,), "'rod' (3)"), ((1, 2, 3, 0), "empty")]
+)
+def test_missing_strokes_are_named(a_case_folder, tmp_path, capsys, absent, words):
+    (a_case_folder / "labels" / "ben.nii.gz").unlink()
+    path = a_case_folder / "scribbles" / "anna.nii.gz"
+    image = sitk.ReadImage(str(path))
+    strokes = sitk.GetArrayFromImage(image)
+    strokes[np.isin(strokes, absent)] = 255
+    changed = sitk.GetImageFromArray(strokes)
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(path))
+    assert main(a_training(a_case_folder, tmp_path / "out")) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_case_folder_without_annotation_says_what_to_add(a_case_folder, tmp_path, capsys):
+    (a_case_folder / "labels" / "ben.nii.gz").unlink()
+    (a_case_folder / "scribbles" / "anna.nii.gz").unlink()
+    assert main(a_training(a_case_folder, tmp_path / "out")) == 2
+    assert "annotate at least one case" in capsys.readouterr().err
+
+
+def test_predict_refuses_what_is_no_model_and_never_overwrites_images(a_case_folder, tmp_path, capsys):
+    images = str(a_case_folder / "images")
+    assert main(["predict", "--model", str(tmp_path), "--images", images, "--out", str(tmp_path / "p")]) == 2
+    assert "not a model folder" in capsys.readouterr().err
+    assert main(["predict", "--model", str(tmp_path), "--images", images, "--out", images]) == 2
+    assert "overwritten" in capsys.readouterr().err
+
+
+def test_predict_goes_on_past_a_bad_image_and_then_tells_of_it(a_case_folder, tmp_path, capsys):
+    assert main(a_training(a_case_folder, tmp_path / "out", "--set=steps=1")) == 0
+    (a_case_folder / "images" / "bad.nii.gz").write_text("no image")
+    model, images = str(tmp_path / "out" / "model"), str(a_case_folder / "images")
+    assert main(["predict", "--model", model, "--images", images, "--out", str(tmp_path / "p")]) == 2
+    assert "'bad.nii.gz'" in capsys.readouterr().err
+    assert len(list((tmp_path / "p").glob("*.nii.gz"))) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_stops_and_keeps_the_best(a_case_folder, tmp_path):
+    command = [sys.executable, "-m", "training_backend.cli.main", *a_training(a_case_folder, tmp_path / "out")]
+    command[command.index("--seconds") + 1] = "600"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out" / "model").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "best so far is kept" in told
+    assert (tmp_path / "out" / "segmentations" / "cleo.nii.gz").is_file()
+
+
+@pytest.mark.slow
+def test_the_demo_runs_the_loop_and_writes_everything(tmp_path):
+    pytest.importorskip("slicer")
+    out = tmp_path / "demo"
+    command = [sys.executable, "-m", "training_backend.cli.main", "demo", "--seconds", "12", "--out", str(out), *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {"scene.mrb", "segmentation.seg.nrrd", "model", "report.html", "report.json", "pictures"}
+    assert {path.name for path in out.iterdir()} == names
+    report = json.loads((out / "report.json").read_text())
+    for state in ("first_preview", "growcut", "student"):
+        assert set(report["dice"][state]) >= {"ribs", "left lung", "mean"}
+    assert report["seconds"]["first_preview"] < report["seconds"]["total"] < 280
+    assert set(report["correction"]) >= {"class", "before", "after"}
+    assert report["dice"]["student"]["mean"] >= report["dice"]["first_preview"]["mean"] - 0.02
+    segmentation = sitk.ReadImage(str(out / "segmentation.seg.nrrd"))
+    header = " ".join(segmentation.GetMetaData(key) for key in segmentation.GetMetaDataKeys() if "Segment" in key)
+    assert "left lung" in header
+    assert "TerminologyEntry" in header
+    assert "report.html" in done.stdout
+    assert "left" in done.stdout
+
+
+def test_the_bar_shows_time_left_and_keeps_logs_short():
+    stream = io.StringIO()
+    bar = ProgressBar(stream)
+    for step in range(50):
+        bar.update(step / 50, 50.0 - step, f"step {step}")
+    assert stream.getvalue().count("\n") == 1
+    assert "50 s left" in stream.getvalue()
+    assert duration(150.2) == "2 min 30 s"
+
+
+def test_the_doctor_names_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "NEEDED", ("numpy", "no-such-package"))
+    assert [finding.good for finding in doctor.packages()] == [True, False]
+    assert "no-such-package" in doctor.packages()[1].sentence
+    monkeypatch.setattr(doctor, "FREE_BYTES", 10**18)
+    assert not doctor.disk(tmp_path).good
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not doctor.port(taken.getsockname()[1]).good
+
+
+def test_bringing_results_into_the_scene_is_equal_and_cheaper_than_an_import():
+    pytest.importorskip("slicer")
+    found = bench_pushback.measure((40, 128, 128), repeats=2)
+    assert found["pushback_full_vs_gzip_nrrd"] < 1 / 3
+    assert found["scene_update_vs_import"] < 1
+
+
+def test_the_benchmark_update_is_everywhere_and_the_edit_is_local():
+    before = bench_pushback.blobs((60, 128, 128))
+    full, local = bench_pushback.everywhere(before), bench_pushback.one_edit(before)
+    assert 0.0003 < (full != before).mean() < 0.004
+    assert len(np.unique(np.argwhere(full != before)[:, 0])) > 20
+    assert np.ptp(np.argwhere(local != before)[:, 0]) < 20
+
+
+def test_the_summary_groups_by_method_setting_and_data():
+    rows = [BenchRow("scribble", "30 s", "ct", seed, "a", 30.0, {"x": 0.5}, 0.4 + 0.1 * seed) for seed in range(3)]
+    rows.append(BenchRow("growcut", "from the strokes", "ct", 0, "a", 1.0, {"x": 0.5}, 0.5))
+    lines = summary(rows)
+    assert [(line["method"], line["n"]) for line in lines] == [("scribble", 3), ("growcut", 1)]
+    assert lines[0]["mean_dice"] == pytest.approx(0.5)
+    assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]

@@ -15,6 +15,7 @@ from typing import Any
 from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkStringOutputWindow
 
 from slicer_kdseg.headless.boot import HeadlessSlicer
+from slicer_kdseg.headless.nrrd import check_whole
 from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError, OutOfSpace
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz")
@@ -32,8 +33,9 @@ def load_volume(host: HeadlessSlicer, path: Path, labelmap: bool = False) -> Any
 
 
 def load_segmentation(host: HeadlessSlicer, path: Path) -> Any:
-    """The segmentation node of a ``.seg.nrrd`` or label map file. Raises :class:`BadAnnotation`."""
-    _require(path, IMAGE_SUFFIXES, BadAnnotation)
+    """The segmentation node of a ``.seg.nrrd`` or NRRD label map. Raises :class:`BadAnnotation`."""
+    _require(path, (".nrrd",), BadAnnotation)
+    check_whole(path)
     node = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _stem(path))
     storage = host.scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     storage.SetFileName(str(path))
@@ -41,7 +43,7 @@ def load_segmentation(host: HeadlessSlicer, path: Path) -> Any:
     if not storage.ReadData(node):
         host.scene.RemoveNode(storage)
         host.scene.RemoveNode(node)
-        raise BadAnnotation(f"'{path.name}' cannot be read as a segmentation; it may be cut off, export it again.")
+        raise BadAnnotation(f"'{path.name}' cannot be read as a segmentation; export it again as .seg.nrrd.")
     node.CreateDefaultDisplayNodes()
     return node
 

@@ -49,6 +49,6 @@ def collect(annotation: Annotation, kind: AnnotationKind, automatic_background: 
         labels[labels == UNLABELLED] = BACKGROUND
     elif automatic_background and not (labels == BACKGROUND).any():
         labels = with_automatic_background(image, labels, grid.spacing_mm)
-    checks.check_annotation(labels, contract, kind)
+    checks.check_annotation(labels[labels != UNLABELLED], contract, kind)
     version = (volume.GetImageData(), volume.GetImageData().GetMTime())
     return Collected(volume.GetName(), version, image, grid.affine, grid.spacing_mm, labels, contract, kind)

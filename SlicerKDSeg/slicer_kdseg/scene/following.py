@@ -175,6 +175,8 @@ class JobFollower:
         self.preview.node.SetAttribute("KDSeg.Model", self._model)
         failure = final.sentence if final.state == "failed" else ""
         sentence = final.sentence or f"The training is {final.state}."
+        if final.state == "done":
+            self._become(fraction=1.0, seconds_left=0.0)
         state = self._become(phase="annotating", job_state=final.state, sentence=sentence, failure=failure, trouble="")
         if failure:
             self._signals.failed.emit(failure)

@@ -20,7 +20,6 @@ import slicer
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, Conflict, KDSegError
-from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import (
     FINAL_STATES,
     AnnotationKind,
@@ -34,7 +33,7 @@ from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.collecting import Collected, collect
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job
-from slicer_kdseg.scene.growing import Growing
+from slicer_kdseg.scene.growing import Growing, Grown
 from slicer_kdseg.scene.models import Models
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
 from slicer_kdseg.scene.sending import Started, TrainingRequest, join_job, start_job
@@ -105,7 +104,7 @@ class KDSegSession:
         self._require(self.state.can_train)
         self._become(phase="growing", sentence=GROWING, failure="")
 
-        def show(grown: np.ndarray) -> None:
+        def show(grown: Grown) -> None:
             self._show_growcut(grown)
             self._become(phase="annotating", sentence="Grown from the strokes; nothing has been trained.")
 
@@ -134,9 +133,9 @@ class KDSegSession:
                 "network", lambda: start_job(client, collected, grown, request), self._follow, self._fail
             )
 
-        def show_and_send(grown: np.ndarray) -> None:
+        def show_and_send(grown: Grown) -> None:
             self._show_growcut(grown)
-            send(grown)
+            send(grown.labels)
 
         if kind == "scribble":
             self._growing.grow(collected, show_and_send, self._fail)
@@ -149,11 +148,11 @@ class KDSegSession:
         assert self._follower is not None
         client, job, collected = self._backend(), self._follower.job, self._collect("scribble")
 
-        def send(grown: np.ndarray) -> None:
+        def send(grown: Grown) -> None:
             before = self.state.revision
             self._errands.send(
                 "network",
-                lambda: join_job(client, job, collected, grown, before),
+                lambda: join_job(client, job, collected, grown.labels, before),
                 lambda revision: self._become(revision=revision),
                 self._warn,
             )
@@ -198,9 +197,9 @@ class KDSegSession:
         self.preview = PreviewSegmentation(self._scene, self.annotation.volume, collected.contract)
         return collected
 
-    def _show_growcut(self, labels: np.ndarray) -> None:
+    def _show_growcut(self, grown: Grown) -> None:
         assert self.preview is not None
-        self.preview.show(np.where(labels == UNLABELLED, np.uint8(BACKGROUND), labels))
+        self.preview.show(grown.shown)
         self.preview.attribute(Provenance(method="growcut", source="growcut"))
         self._become(preview_source="growcut", preview_step=0)
         self.signals.preview_arrived.emit(PreviewShown("growcut", 0, 0, "Grown from the strokes, before any training."))

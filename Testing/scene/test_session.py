@@ -22,7 +22,7 @@ from slicer_kdseg.protocol.errors import (
     Conflict,
     KDSegError,
 )
-from slicer_kdseg.protocol.labels import LabelContract
+from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.scene.annotation import Annotation, new_annotation
 from slicer_kdseg.scene.geometry import array_of_volume, new_volume
@@ -295,3 +295,35 @@ def test_a_backend_that_dies_is_followed_again(
         session.stop()
         wait_until(session, lambda state: state.job_state == "stopped" and state.can_train, 10)
     session.close()
+
+
+def test_a_request_that_is_cancelled_on_its_way_leaves_no_job_running(
+    a_session: KDSegSession, a_client: BackendClient
+) -> None:
+    a_session.request_training(settings={"seconds": 30})
+    wait_until(a_session, lambda state: state.phase == "sending", 10)
+    a_session.cancel()
+    wait_until(a_session, lambda state: state.can_train and state.job_state == "cancelled", 20)
+    assert {status.state for status in a_client.jobs()} == {"cancelled"}
+
+
+def test_a_class_added_while_training_needs_a_new_training(
+    a_training_session: KDSegSession, an_annotation_with_strokes: Annotation, a_painter: Painter, stroke: Stroke
+) -> None:
+    an_annotation_with_strokes.add_class(LabelClass(9, "aorta"))
+    a_painter.paint(9, stroke(3, 20, slice(20, 24)))
+    with pytest.raises(BadAnnotation, match="stop it and train again"):
+        a_training_session.send_correction()
+    assert a_training_session.state.phase == "training"
+
+
+def test_a_remembered_job_on_an_absent_backend_is_said(
+    a_training_session: KDSegSession, a_scene: Any, an_annotation_with_strokes: Annotation
+) -> None:
+    job = a_training_session.state.job_id
+    later = KDSegSession(a_scene, BackendClient("http://127.0.0.1:9"))
+    later.annotate(an_annotation_with_strokes)
+    wait_until(later, lambda state: bool(state.trouble), 20)
+    assert f"'{job}' cannot be followed now" in later.state.sentence
+    assert later.state.can_train
+    later.close()

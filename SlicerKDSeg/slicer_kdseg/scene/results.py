@@ -45,7 +45,7 @@ class PreviewSegmentation:
         self.node = find_preview(scene, volume) or _new_node(scene, volume)
         self.number: int | None = None
         self._volume = volume
-        self._contract = contract
+        self.contract = contract
         self._image = self._shared_image() or self._rebuilt()
         self._describe_segments()
 
@@ -97,7 +97,7 @@ class PreviewSegmentation:
     def _shared_image(self) -> Any | None:
         """The layer if it is still one, uint8, of full extent and numbered by class; an edit or a crop ends that."""
         segmentation = self.node.GetSegmentation()
-        ids = {segment_id(label.id): label.id for label in self._contract.foreground}
+        ids = {segment_id(label.id): label.id for label in self.contract.foreground}
         if segmentation.GetNumberOfSegments() != len(ids) or segmentation.GetNumberOfLayers(BINARY_LABELMAP) != 1:
             return None
         segments = {id_: segmentation.GetSegment(id_) for id_ in ids}
@@ -117,7 +117,7 @@ class PreviewSegmentation:
         segmentation = self.node.GetSegmentation()
         segmentation.RemoveAllSegments()
         segmentation.SetSourceRepresentationName(BINARY_LABELMAP)
-        for label in self._contract.foreground:
+        for label in self.contract.foreground:
             segment = slicer.vtkSegment()
             segment.SetLabelValue(label.id)
             segment.AddRepresentation(BINARY_LABELMAP, image)
@@ -126,7 +126,7 @@ class PreviewSegmentation:
 
     def _describe_segments(self) -> None:
         segmentation = self.node.GetSegmentation()
-        for label in self._contract.foreground:
+        for label in self.contract.foreground:
             describe(segmentation.GetSegment(segment_id(label.id)), label)
 
 

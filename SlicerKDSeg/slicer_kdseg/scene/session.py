@@ -19,7 +19,8 @@ import numpy as np
 import slicer
 
 from slicer_kdseg.protocol.client import BackendClient
-from slicer_kdseg.protocol.errors import BackendUnreachable, Conflict, KDSegError
+from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, Conflict, KDSegError
+from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.messages import (
     FINAL_STATES,
     AnnotationKind,
@@ -60,6 +61,7 @@ class KDSegSession:
         self.models = Models(self._backend, self._errands, self.signals, self._become, self._warn)
         self._growing = Growing(self._errands)
         self._follower: JobFollower | None = None
+        self._unwanted = False  # cancelled while the request was on its way
         self._closing = scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self._scene_closed())
 
     # What there is to work on
@@ -93,7 +95,9 @@ class KDSegSession:
             "orders",
             lambda: client.job(job.id),
             lambda status: self._resumed(job, status),
-            lambda error: self._become(sentence=f"The last job cannot be followed. {error.sentence}"),
+            lambda error: self._become(
+                phase="annotating", sentence=f"The training '{job.id}' cannot be followed now.", trouble=error.sentence
+            ),
         )
 
     # The loop
@@ -102,6 +106,7 @@ class KDSegSession:
         """Grow-cut from the strokes into the scene, with no server."""
         collected = self._collect("scribble")
         self._require(self.state.can_train)
+        self._open_preview(collected.contract)
         self._become(phase="growing", sentence=GROWING, failure="")
 
         def show(grown: Grown) -> None:
@@ -124,11 +129,12 @@ class KDSegSession:
         resolve(method, preset, settings)
         request = TrainingRequest(method, preset, settings or {}, other_cases)
         collected = self._collect(kind)
+        self._open_preview(collected.contract)
+        self._unwanted = False
         self._become(phase="growing", sentence=GROWING, failure="", method=method)
 
         def send(grown: np.ndarray | None) -> None:
             self._become(phase="sending", sentence="Sending image and strokes to the backend.")
-
             self._errands.send(
                 "network", lambda: start_job(client, collected, grown, request), self._follow, self._fail
             )
@@ -147,6 +153,10 @@ class KDSegSession:
         self._require(self.state.can_correct)
         assert self._follower is not None
         client, job, collected = self._backend(), self._follower.job, self._collect("scribble")
+        if collected.contract.ids != self._follower.preview.contract.ids:
+            raise BadAnnotation(
+                "Classes were added or removed after this training began; stop it and train again with the new classes."
+            )
 
         def send(grown: Grown) -> None:
             before = self.state.revision
@@ -165,11 +175,14 @@ class KDSegSession:
 
     def cancel(self) -> None:
         """End the training and discard what it has learnt; the strokes stay."""
-        if self._follower is None:
+        if self.state.phase == "sending":
+            self._unwanted = True
+            self._become(phase="ending", sentence="Cancelling as soon as the backend has answered.")
+        elif self._follower is None:
             self._errands.forget()
             self._become(phase="annotating", sentence="Cancelled before anything was trained.")
-            return
-        self._order(lambda client, job: client.cancel(job), "Cancelling.")
+        else:
+            self._order(lambda client, job: client.cancel(job), "Cancelling.")
 
     def drain(self) -> None:
         """Called by the host's clock on the scene's thread: hand over what has arrived meanwhile."""
@@ -193,9 +206,11 @@ class KDSegSession:
     def _collect(self, kind: AnnotationKind) -> Collected:
         if self.annotation is None:
             raise Conflict("There is no volume to work on; choose one and draw strokes on it.")
-        collected = collect(self.annotation, kind, self.automatic_background)
-        self.preview = PreviewSegmentation(self._scene, self.annotation.volume, collected.contract)
-        return collected
+        return collect(self.annotation, kind, self.automatic_background)
+
+    def _open_preview(self, contract: LabelContract) -> None:
+        assert self.annotation is not None
+        self.preview = PreviewSegmentation(self._scene, self.annotation.volume, contract)
 
     def _show_growcut(self, grown: Grown) -> None:
         assert self.preview is not None
@@ -213,6 +228,9 @@ class KDSegSession:
         self._follower = JobFollower(client, self._errands, started.job, self.preview, self.signals, self._become, over)
         if self.show_uncertainty:
             self._follower.uncertainty = UncertaintyVolume(self._scene, self.annotation.volume)
+        if self._unwanted:
+            self._unwanted = False
+            self.cancel()
 
     def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
         assert self.annotation is not None

@@ -110,6 +110,11 @@ class Models:
             raise NotFound(f"There is no model {number}; list the models to see which there are.")
         return _info(row)
 
+    def current_folder(self, labels: LabelContract) -> Path | None:
+        """The model that a new one for the same classes has to compare with."""
+        row = self._database.row("SELECT number FROM models WHERE family = ? AND current = 1", (_family(labels),))
+        return None if row is None else self.path(row["number"])
+
     def make_current(self, number: int) -> ModelInfo:
         """Roll back or forward. Raises :class:`Conflict` for a model that is not verified."""
         info = self.info(number)

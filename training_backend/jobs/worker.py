@@ -1,8 +1,9 @@
 """One job in one process: ``python -m training_backend.jobs.worker --root DIR --job ID``.
 
 ``--training module:function`` chooses which training to run; the function takes the job's folder, its request,
-its resolved settings, its cases and a desk (see ``training_backend.engine.desk``). It returns when it has
-finished, and soon after ``desk.orders().end`` is set; what it has handed in as its candidate then becomes a model.
+its resolved settings, its cases, a desk (see ``training_backend.engine.desk``) and the folder of the model that
+is current for these classes, or None. It returns when it has finished, and soon after ``desk.orders().end`` is
+set; what it has handed in as its candidate then becomes a model.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def _work(store: Store, job: str, training: str, line: Line) -> None:
         _function(PREDICTION)(store.models.path(resolved["model"]), cases[0], desk)
     else:
         chosen = settings.SETTINGS[request.method](**resolved)
-        _function(training)(store.job_folder(job), request, chosen, cases, desk)
+        previous = store.models.current_folder(request.labels)
+        _function(training)(store.job_folder(job), request, chosen, cases, desk, previous)
     _conclude(store, job, request.method)
 
 

@@ -24,12 +24,20 @@ STEP_SECONDS = 0.02
 GOOD, HANGS, BAD_IMAGE, NO_MEMORY, DIES, WORSE, FAST, FULL_DISK = range(8)
 
 
-def run(job_folder: Path, request: JobRequest, settings: TrainSettings, cases: list[StoredCase], desk: Desk) -> None:
+def run(
+    job_folder: Path,
+    request: JobRequest,
+    settings: TrainSettings,
+    cases: list[StoredCase],
+    desk: Desk,
+    previous: Path | None,
+) -> None:
     print("a library prints something")  # noqa: T201  must not disturb the line to the server
     misbehave(settings.seed)
     state = job_folder / "checkpoint" / "state.json"
     state.parent.mkdir(exist_ok=True)
     seen = json.loads(state.read_text()) if state.exists() else {"step": 0, "strokes": {}, "starts": 0}
+    seen["previous"] = previous.name if previous else None
     seen["starts"] += 1
     for case in cases:
         assert read_image(case.image).array.ndim == 3

@@ -171,9 +171,11 @@ def test_a_silent_worker_fails(start_backend, start_job, until):
         assert "no sign of life" in status.sentence
 
 
-def test_a_model_that_is_worse_does_not_become_current_and_one_click_rolls_back(client, start_job, until):
+def test_a_model_that_is_worse_does_not_become_current_and_one_click_rolls_back(client, start_job, until, tmp_path):
     until(client, start_job(client, 1.0, FAST).id)
     until(client, start_job(client, 1.0, WORSE).id)
+    assert json.loads((client.download_model(1, tmp_path / "1") / "model.json").read_text())["previous"] is None
+    assert json.loads((client.download_model(2, tmp_path / "2") / "model.json").read_text())["previous"] == "1"
     assert [(model.number, model.current) for model in client.models()] == [(2, False), (1, True)]
     assert client.model(2).sentence == "Worse than before."
     assert client.make_current(2).current

@@ -83,13 +83,12 @@ def quietly(command: list[str], count: int) -> None:
     seen = 0
     for line in process.stdout:
         lines.append(line.rstrip())
-        if line.startswith(("Collecting ", "Requirement already satisfied: ")) and count:
+        found = re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line)
+        if found and count:
             seen += 1
-            progress(
-                f"  {min(seen, count)} of {count} looked up: {re.split(r'[ =<>(]', line.split(': ')[-1])[0]}", seen
-            )
+            progress(f"  {min(seen, count)} of {count} looked up: {found[1]}", seen)
         elif line.startswith("Installing collected packages"):
-            progress("  unpacking ...", 0)
+            progress("  unpacking, this takes a minute or two ...", 0)
     if sys.stdout.isatty():
         print("\r" + " " * 78 + "\r", end="", flush=True)
     if process.wait() != 0:

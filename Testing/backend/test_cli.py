@@ -93,20 +93,29 @@ def test_an_unknown_method_is_told_the_known_ones(a_case_folder, tmp_path, capsy
     assert "scribble" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("absent", "words"), [((0,), "background has no stroke"), ((3,), "'rod' (3)"), ((1, 2, 3, 0), "empty")]
-)
-def test_missing_strokes_are_named(a_case_folder, tmp_path, capsys, absent, words):
-    (a_case_folder / "labels" / "ben.nii.gz").unlink()
-    path = a_case_folder / "scribbles" / "anna.nii.gz"
+def without_strokes_of(cases: Path, absent: tuple[int, ...]) -> None:
+    (cases / "labels" / "ben.nii.gz").unlink()
+    path = cases / "scribbles" / "anna.nii.gz"
     image = sitk.ReadImage(str(path))
     strokes = sitk.GetArrayFromImage(image)
     strokes[np.isin(strokes, absent)] = 255
     changed = sitk.GetImageFromArray(strokes)
     changed.CopyInformation(image)
     sitk.WriteImage(changed, str(path))
+
+
+@pytest.mark.parametrize(
+    ("absent", "words"), [((0,), "background has no stroke"), ((3,), "'rod' (3)"), ((1, 2, 3, 0), "empty")]
+)
+def test_missing_strokes_are_named(a_case_folder, tmp_path, capsys, absent, words):
+    without_strokes_of(a_case_folder, absent)
     assert main(a_training(a_case_folder, tmp_path / "out")) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_missing_background_can_be_added_automatically(a_case_folder, tmp_path):
+    without_strokes_of(a_case_folder, (0,))
+    assert main(a_training(a_case_folder, tmp_path / "out", "--automatic-background", "--set=steps=1")) == 0
 
 
 def test_a_case_folder_without_annotation_says_what_to_add(a_case_folder, tmp_path, capsys):

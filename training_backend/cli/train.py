@@ -13,7 +13,9 @@ import numpy as np
 from slicer_kdseg.protocol import checks, settings
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings, OutOfSpace
+from slicer_kdseg.protocol.labels import BACKGROUND
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
+from slicer_kdseg.scene.background import with_automatic_background
 from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.data.cases import Case, write_labels
 from training_backend.data.folder import CaseFolder, read_case_folder
@@ -32,6 +34,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seconds", type=float, help="time budget of training")
     parser.add_argument("--out", type=Path, default=Path("kdseg_training"), metavar="DIR")
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--automatic-background", action="store_true", help="add background strokes where it is safe")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="assignments")
     parser.set_defaults(run=run)
 
@@ -46,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     folder = read_case_folder(options.cases)
     for note in folder.notes:
         print(note)
-    chosen = annotated_cases(folder, options.method)
+    chosen = annotated_cases(folder, options.method, options.automatic_background)
     used = tuple(CaseInUse(case.id, case.revision, case.kind, case.name) for case in chosen)
     request = JobRequest(options.method, folder.contract, used, options.preset, differences)
     _writable(options.out)
@@ -55,8 +58,10 @@ def run(options: argparse.Namespace) -> int:
     return _train(options.out, request, resolved, chosen, folder)
 
 
-def annotated_cases(folder: CaseFolder, method: str) -> list[TrainingCase]:
+def annotated_cases(folder: CaseFolder, method: str, automatic_background: bool = False) -> list[TrainingCase]:
     """Cases as a run needs them; ``scribble`` prefers scribbles and takes dense labels too, ``supervised`` only those.
+
+    ``automatic_background`` adds background strokes to scribbles that have none.
 
     Raises :class:`BadAnnotation` when nothing is annotated or a class or the background is missing everywhere.
     """
@@ -69,6 +74,8 @@ def annotated_cases(folder: CaseFolder, method: str) -> list[TrainingCase]:
         if annotation is None:
             continue
         checks.check_annotation(annotation, folder.contract, kind, complete=False)
+        if automatic_background and kind == "scribble" and not (annotation == BACKGROUND).any():
+            annotation = with_automatic_background(case.image, annotation, case.spacing_mm)
         identity = case_id(case.image, case.affine)
         chosen.append(TrainingCase(identity, case.name, case.image, case.affine, kind, 1, annotation))
     if not chosen:

@@ -61,7 +61,7 @@ def changed(**changes):
     ("data", "sentence"),
     [
         ([], "must be a JSON object"),
-        (changed(metod="scribble"), "Did you mean 'method'"),
+        (changed(methods="scribble"), "Did you mean 'method'"),
         ({"method": "scribble"}, "lacks labels, cases"),
         (changed(method=3), "JobRequest.method must be of type str"),
         (changed(cases={}), "must be a list"),

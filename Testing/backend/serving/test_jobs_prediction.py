@@ -48,7 +48,8 @@ def test_a_trained_model_predicts_in_a_worker_what_it_predicts_here(tmp_path, co
         assert until(client, prediction.id, seconds=100).state == "done"
         labels = client.preview(prediction.id, 1).labels
         model = load_model(client.download_model(1, tmp_path / "model"), "cpu")
-        assert np.mean(labels == model.predict(image, np.eye(4))) > 0.99  # bf16 or fp32 is chosen by a probe on each side
+        # Not every voxel: each side chooses bf16 or fp32 by a probe of its own.
+        assert np.mean(labels == model.predict(image, np.eye(4))) > 0.99
         assert 0 < (labels == 1).sum() < labels.size
 
 

@@ -16,13 +16,17 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from slicer_kdseg.protocol.messages import HeldOut
 from training_backend.cli import bench_pushback, doctor
 from training_backend.cli.bench_quality import BenchRow, summary
 from training_backend.cli.main import main
 from training_backend.cli.progress import ProgressBar, duration
+from training_backend.cli.terminal_desk import TerminalDesk
+from training_backend.cli.train import shown_labels
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
 from training_backend.data.phantom import phantom
+from training_backend.jobs.training import TrainingCase
 
 TINY = [f"--set={text}" for text in ("channels=4", "levels=2", "slice_size=32", "volume_size=32", "device=cpu")]
 CLASSES = {"1": {"name": "ball"}, "2": {"name": "shell"}, "3": {"name": "rod"}}
@@ -223,3 +227,19 @@ def test_the_summary_groups_by_method_setting_and_data():
     assert [(line["method"], line["n"]) for line in lines] == [("scribble", 3), ("growcut", 1)]
     assert lines[0]["mean_dice"] == pytest.approx(0.5)
     assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]
+
+
+def test_no_annotated_case_is_shown_below_its_growcut(tmp_path):
+    grown, image = np.full((1, 16, 16), 2, np.uint8), np.zeros((1, 16, 16), np.float32)
+    case = TrainingCase("id", "anna", image, np.eye(4), "scribble", 1, grown, grown)
+    desk = TerminalDesk(tmp_path / "model")
+
+    class Student:
+        def predict(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+            return np.ones(image.shape, np.uint8)
+
+    assert (shown_labels(desk, case, Student()) == 2).all()
+    desk.held_out = HeldOut(1, {"1": 0.4}, {"1": 0.6}, 0.4, 0.6)
+    assert (shown_labels(desk, case, Student()) == 2).all()
+    desk.held_out = HeldOut(1, {"1": 0.7}, {"1": 0.6}, 0.7, 0.6)
+    assert (shown_labels(desk, case, Student()) == 1).all()

@@ -13,10 +13,10 @@ import numpy as np
 
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
-from slicer_kdseg.protocol.messages import CaseInUse, JobRequest
+from slicer_kdseg.protocol.messages import CaseInUse, HeldOut, JobRequest, Payload
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.terminal_desk import TerminalDesk
-from training_backend.cli.train import annotated_cases
+from training_backend.cli.train import annotated_cases, shown_labels
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import Case, read_image
 from training_backend.data.folder import CaseFolder, read_case_folder
@@ -120,14 +120,11 @@ def _trained_rows(
         Training(Path(work) / "job", request, resolve("scribble", "fast", differences), chosen, desk).run()
         spent = time.process_time() - begun
         model = load_model(desk.model, "cpu")
-        shown = {used.name: desk.previews[used.id][0] for used in chosen if used.id in desk.previews}
-        for case in folder.cases:
-            labels = shown.get(case.name)
+        for case, trained in zip(folder.cases, chosen, strict=True):
+            labels = shown_labels(desk, trained, model)
             alone = model.predict(case.image, case.affine)
             setting = f"{budget:.0f} s"
-            yield _row(
-                "scribble", setting, data, seed, case, spent, alone if labels is None else labels, folder.contract
-            )
+            yield _row("scribble", setting, data, seed, case, spent, labels, folder.contract)
             yield _row("scribble, model alone", setting, data, seed, case, spent, alone, folder.contract)
         for case in others:
             labels = model.predict(case.image, case.affine)
@@ -161,5 +158,6 @@ def as_json(rows: list[BenchRow]) -> list[dict[str, Any]]:
 
 
 class _SilentDesk(TerminalDesk):
-    def emit(self, payload: object) -> None:
-        pass
+    def emit(self, payload: Payload) -> None:
+        if isinstance(payload, HeldOut):
+            self.held_out = payload

@@ -13,7 +13,7 @@ import numpy as np
 from slicer_kdseg.protocol import checks, settings
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings, OutOfSpace
-from slicer_kdseg.protocol.labels import BACKGROUND
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
 from slicer_kdseg.scene.background import with_automatic_background
 from training_backend.cli.interrupt import on_first_interrupt
@@ -23,6 +23,7 @@ from training_backend.report.metrics import dice_by_class
 
 if TYPE_CHECKING:
     from training_backend.cli.terminal_desk import TerminalDesk
+    from training_backend.export.model import Model
     from training_backend.jobs.training import TrainingCase
 
 
@@ -109,16 +110,26 @@ def _train(
     return 0
 
 
+def shown_labels(desk: TerminalDesk, case: TrainingCase, model: Model) -> np.ndarray:
+    """What a user is shown of an annotated case: its last preview, else the better one of student and grow-cut."""
+    if case.id in desk.previews:
+        return desk.previews[case.id][0]
+    if case.growcut is not None and not desk.student_leads:
+        return np.where(case.growcut == UNLABELLED, BACKGROUND, case.growcut).astype(np.uint8)
+    return model.predict(case.image, case.affine)
+
+
 def _segment(out: Path, desk: TerminalDesk, chosen: list[TrainingCase], folder: CaseFolder) -> None:
-    """Label maps of every case: what the previews showed last where there was one, else the model's."""
+    """Label maps of every case, annotated or not."""
     from training_backend.export.model import load_model
 
     model = load_model(out / "model")
-    shown = {case.name: desk.previews[case.id][0] for case in chosen if case.id in desk.previews}
+    annotated = {case.name: case for case in chosen}
     for case in folder.cases:
         assert case.path is not None
-        labels = shown.get(case.name)
-        if labels is None:
+        if case.name in annotated:
+            labels = shown_labels(desk, annotated[case.name], model)
+        else:
             labels = model.predict(case.image, case.affine)
         write_labels(out / "segmentations" / case.path.name, labels, case.path)
         _compare(case, labels, folder)

@@ -94,6 +94,12 @@ class Items:
         return tuple(slice(0, int(n)) for n in self.sizes[self.spans[place].start])
 
 
+def hot(channels: Tensor, classes: int) -> Tensor:
+    """(D, H, W) int8 channels -> (K+1, D, H, W) float32; all 0 where nobody has spoken."""
+    spoken = (channels != UNSPOKEN)[None]
+    return F.one_hot(channels.clamp_min(0).long(), classes).movedim(-1, 0).float() * spoken
+
+
 def as_items(volume: Tensor, dims: int) -> Tensor:
     """(C, D, H, W) -> (D, C, H, W) in 2-D, (1, C, D, H, W) in 3-D."""
     return volume.movedim(1, 0) if dims == 2 else volume[None]

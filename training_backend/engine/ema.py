@@ -8,7 +8,6 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -33,9 +33,9 @@ from slicer_kdseg.protocol.messages import (
 )
 from slicer_kdseg.protocol.settings import TrainSettings
 from training_backend.data import preprocess
-from training_backend.data.belief import belief, votes
 from training_backend.data.cases import spacing_mm
-from training_backend.data.items import Items, PreparedCase
+from training_backend.data.growcut import growcut
+from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.strokes import hold_out
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
@@ -48,6 +48,8 @@ from training_backend.jobs.cases import StoredCase, read_annotation, read_image
 from training_backend.jobs.doubt import doubt, next_slice
 from training_backend.jobs.examiner import Examiner
 from training_backend.methods import METHODS
+from training_backend.methods.first_teachers import Stacking, beliefs
+from training_backend.methods.votes import Seen
 
 CHECKPOINT_SECONDS = 15.0
 PROGRESS_SECONDS = 0.5
@@ -101,6 +103,7 @@ class Training:
         self.desk.emit(StateChanged("preparing", "Preparing the images and growing the first labels."))
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
+        self.budget = Budget(self.settings.seconds, self.settings.clock, self.settings.steps)
         self._prepare()
         facts = checkpoint.load(
             self.folder / "checkpoint", self.method.learner.modules(), self.method.learner.optimizer
@@ -122,12 +125,12 @@ class Training:
             kept = self._kept_aside(case)
             self.examiner.held[case.id] = kept
             if case.growcut is None and case.kind == "scribble":
-                case.growcut = votes(case.image, case.annotation)[0]
+                case.growcut = growcut(case.image, case.annotation)
             if place == 0 and case.growcut is not None:
                 self._show(case, case.growcut, "growcut", "Grow-cut of your strokes; the student is learning.")
-        self.items = Items([self._prepared(case) for case in self.cases], self.preprocess.dims, device)
+        prepared = self._prepared(self.cases)
+        self.items = Items(prepared, self.preprocess.dims, device)
         self.method = METHODS[self.request.method](self.settings, self.items, self.preprocess)
-        self.budget = Budget(self.settings.seconds, self.settings.clock, self.settings.steps)
         self.next_progress = self.next_checkpoint = 0.0
         self.next_preview = FIRST_PREVIEW_SECONDS
 
@@ -136,22 +139,31 @@ class Training:
             return hold_out(case.annotation, self.settings.held_out, self.settings.seed)[1]
         return _every_nth_slice(case.annotation, self.preprocess.slice_axis, self.settings.held_out)
 
-    def _prepared(self, case: TrainingCase) -> PreparedCase:
-        """Working tensors of a case; without its held-out strokes until they are released."""
+    def _prepared(self, cases: Sequence[TrainingCase]) -> list[PreparedCase]:
+        """Working tensors of some cases; without their held-out strokes until these are released."""
+        images = [self.preprocess.image(case.image, spacing_mm(case.affine)) for case in cases]
+        taught = [self._taught(case) for case in cases]
+        seen = [
+            Seen(
+                image[0].numpy(),
+                np.where(strokes < 0, UNLABELLED, strokes).astype(np.uint8),
+                self.preprocess.spacing_mm,
+            )
+            for image, strokes in zip(images, (part.numpy() for part in taught), strict=True)
+        ]
+        if self.cases[0].kind == "dense":
+            believed = [hot(part, len(self.ids)) for part in taught]
+        else:
+            believed = beliefs(seen, len(self.ids), Stacking(), self.settings.seed)
+        return [PreparedCase(*parts) for parts in zip((c.id for c in cases), images, taught, believed, strict=True)]
+
+    def _taught(self, case: TrainingCase) -> Tensor:
+        """(D', H', W') int8 channels of the strokes that may teach."""
         held = self.examiner.held[case.id]
         strokes = case.annotation if self.released else np.where(held == UNLABELLED, case.annotation, UNLABELLED)
-        spacing = spacing_mm(case.affine)
-        image = self.preprocess.image(case.image, spacing)
-        channels = self.preprocess.labels(strokes, spacing, self.channel_of)
-        if case.kind == "dense":
-            self.examiner.growcut[case.id] = np.full(strokes.shape, UNLABELLED, np.uint8)
-            return PreparedCase(case.id, image, channels, belief([channels], len(self.ids)))
-        untouched = np.array_equal(strokes, case.annotation)
-        opinions = votes(case.image, strokes, case.growcut if untouched else None)
-        if not self.released:
-            self.examiner.growcut[case.id] = opinions[0]
-        maps = [self.preprocess.labels(opinion, spacing, self.channel_of) for opinion in opinions]
-        return PreparedCase(case.id, image, channels, belief(maps, len(self.ids)))
+        if case.kind == "scribble" and not self.released:
+            self.examiner.growcut[case.id] = growcut(case.image, strokes)
+        return self.preprocess.labels(strokes, spacing_mm(case.affine), self.channel_of)
 
     def _resume(self, facts: dict[str, Any]) -> None:
         self.step = facts.get("step", 0)
@@ -191,16 +203,17 @@ class Training:
         case.annotation, case.growcut, case.revision = revision.labels, revision.growcut, revision.number
         held = self.examiner.held[case.id]
         self.examiner.held[case.id] = np.where(held == revision.labels, held, UNLABELLED).astype(np.uint8)
-        self.items.replace(place, self._prepared(case))
+        if case.growcut is None and case.kind == "scribble":
+            case.growcut = growcut(case.image, case.annotation)
+        self.items.replace(place, self._prepared([case])[0])
         self.method.annotation_changed()
         self.desk.emit(RevisionJoined(case.id, revision.number, self.step))
 
     def _release(self) -> None:
         """The held-out strokes have done their work as judges and become teachers."""
         self.released = True
-        for place, case in enumerate(self.cases):
-            if (self.examiner.held[case.id] != UNLABELLED).any():
-                self.items.replace(place, self._prepared(case))
+        for place, prepared in enumerate(self._prepared(self.cases)):
+            self.items.replace(place, prepared)
         self.method.annotation_changed()
 
     def _look(self, every_case: bool = False) -> None:
@@ -210,14 +223,14 @@ class Training:
         save_model(draft, learner.teacher, self.preprocess, self.request.labels, self._card())
         loaded = load_model(draft, self.items.device.type, learner.dtype).network
         probability = self._probability(loaded, 0)
-        labels = self._ids(probability, case)
+        labels = self._consensus(probability, 0)
         if not self.released:
-            others = enumerate(self.cases[1:] if every_case else (), start=1)
-            rest = {other.id: self._ids(self._probability(loaded, place), other) for place, other in others}
+            others = range(1, len(self.cases)) if every_case else ()
+            rest = {self.cases[at].id: self._consensus(self._probability(loaded, at), at) for at in others}
             self.desk.emit(self.examiner.examine(self.step, {case.id: labels, **rest}))
         unsure = doubt(probability, self._probability(learner.student, 0), self.preprocess, case.image.shape)
         if case.growcut is None or self.examiner.student_leads:
-            self._show(case, labels, "student", self.examiner.verdict(), unsure)
+            self._show(case, with_strokes(labels, case), "student", self.examiner.verdict(), unsure)
         else:
             self._show(case, case.growcut, "growcut", self.examiner.verdict(), unsure)
         self._suggest(case, unsure)
@@ -264,8 +277,11 @@ class Training:
         learner = self.method.learner
         return predict(network, self.items.whole_image(place), learner.shape.divisor(), learner.dtype)
 
-    def _ids(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
-        return self.ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]
+    def _consensus(self, probability: Tensor, place: int) -> np.ndarray:
+        """What student and first teachers together make of an annotated case, (D, H, W) ids."""
+        case, share = self.cases[place], self.settings.consult
+        heard = (1.0 - share) * probability + share * self.items.belief_of(place)
+        return self.ids[self.preprocess.restore_labels(heard, case.image.shape).cpu().numpy()]
 
     def _show(
         self,
@@ -308,6 +324,13 @@ def _load(stored: StoredCase) -> TrainingCase:
     return TrainingCase(
         stored.case, stored.name, frame.array, frame.affine, stored.kind, stored.revision, labels, growcut
     )
+
+
+def with_strokes(labels: np.ndarray, case: TrainingCase) -> np.ndarray:
+    """What the user drew is not in doubt: strokes overrule what is shown."""
+    if case.kind == "dense":
+        return labels
+    return np.where(case.annotation == UNLABELLED, labels, case.annotation)
 
 
 def _every_nth_slice(labels: np.ndarray, axis: int, share: float) -> np.ndarray:

@@ -42,6 +42,7 @@ class Learner:
             out_channels=items.belief.shape[1],
             channels=channels,
             heads=heads,
+            residual_units=settings.residual_units,
         )
         torch.manual_seed(settings.seed)
         self.student = MultiScaleUNet(self.shape).to(items.device)

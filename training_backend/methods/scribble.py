@@ -41,7 +41,9 @@ class Scribble:
     def __init__(self, settings: ScribbleSettings, items: Items, preprocess: Preprocess) -> None:
         self.settings = settings
         self.distils = settings.multi_scale > 0 or settings.contrast > 0
-        self.learner = Learner(settings, items, preprocess, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0)
+        self.learner = Learner(
+            settings, items, preprocess, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0
+        )
         self.items = items
         self.next_round = settings.correct_from
         self._weights: Tensor | None = None

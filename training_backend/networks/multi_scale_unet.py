@@ -21,6 +21,7 @@ class UNetShape:
     channels: tuple[int, ...] = (16, 32, 64, 128, 256)
     strides: tuple[tuple[int, ...], ...] = ()
     heads: int = 0
+    residual_units: int = 0
 
     @property
     def steps(self) -> tuple[tuple[int, ...], ...]:
@@ -45,6 +46,7 @@ class UNetShape:
             channels=tuple(body["channels"]),
             strides=tuple(tuple(step) for step in body["strides"]),
             heads=body["heads"],
+            residual_units=body["residual_units"],
         )
 
 
@@ -72,7 +74,7 @@ class MultiScaleUNet(nn.Module):
             out_channels=shape.out_channels,
             channels=shape.channels,
             strides=shape.steps,  # type: ignore[arg-type]
-            num_res_units=2,
+            num_res_units=shape.residual_units,
         )
         convolution = nn.Conv3d if shape.dims == 3 else nn.Conv2d
         widths = [2 * width for width in shape.channels[: shape.heads]]

@@ -39,12 +39,13 @@ class TrainSettings:
 
     channels: int = setting(16, 4, 128, "width of the network's first level, doubled at every level")
     levels: int = setting(5, 2, 6)
-    context: int = setting(0, 0, 3, "neighbouring slices on each side that come along as channels (2-D)")
-    position: bool = setting(False, hint="tell the network where in the volume it looks")
+    residual_units: int = setting(0, 0, 4, "convolutions a level beside a shortcut; 0 = one plain convolution")
+    context: int = setting(1, 0, 3, "neighbouring slices on each side that come along as channels (2-D)")
+    position: bool = setting(True, hint="tell the network where in the volume it looks")
     batch: int = setting(8, 1, 256)
     slice_size: int = setting(128, 32, 1024, "longest side of a slice at working resolution, pixels")
     volume_size: int = setting(80, 32, 512, "longest side of a volume at working resolution, voxels")
-    learning_rate: float = setting(3e-3, 1e-6, 1.0)
+    learning_rate: float = setting(1e-2, 1e-6, 1.0)
     weight_decay: float = setting(1e-3, 0, 1)
     momentum: float = setting(0.99, 0, 0.9999, "of the averaged weights that are kept as the model")
     rotation: float = setting(20.0, 0, 180, "degrees, in plane")
@@ -54,6 +55,7 @@ class TrainSettings:
     gamma: float = setting(0.3, 0, 2)
     noise: float = setting(0.1, 0, 2, "standard deviations of the image")
 
+    consult: float = setting(0.5, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
     held_out: float = setting(0.15, 0, 0.5, "share of strokes kept aside to measure quality while training")
     release: float = setting(0.7, 0, 1, "share of the budget after which the held-out strokes are learnt too")
 

@@ -20,7 +20,6 @@ LEVELS = 1000
 LEAST_MARGIN = 3
 GROWTH = 0.1
 MOST_VOXELS = 1_200_000  # one to two seconds of one core; larger boxes are grown on a coarser grid
-PERCENTILE_SAMPLE = 4_000_000
 
 
 class GrowCut:
@@ -29,7 +28,7 @@ class GrowCut:
     def __init__(self, image: np.ndarray, spacing_mm: tuple[float, float, float]) -> None:
         self._image = image
         self._spacing_mm = spacing_mm
-        self._range = _robust_range(image)
+        self._range = float(image.min()), float(image.max())
         self._box: Box | None = None
         self._stride = (1, 1, 1)
         self._seeds = np.zeros((0, 0, 0), np.uint8)
@@ -89,12 +88,6 @@ class GrowCut:
         drawn = strokes != UNLABELLED
         result[drawn] = strokes[drawn]
         return result
-
-
-def _robust_range(image: np.ndarray) -> tuple[float, float]:
-    step = max(1, image.size // PERCENTILE_SAMPLE)
-    low, high = np.percentile(image.ravel()[::step], [0.5, 99.5])
-    return float(low), float(high)
 
 
 def _holds(outer: Box, inner: Box) -> bool:

@@ -1,0 +1,109 @@
+"""Who learns and who stays frozen, and that the terms of the scribble method reach what they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from slicer_kdseg.protocol.settings import resolve
+from training_backend.data import preprocess
+from training_backend.data.items import Items, PreparedCase, hot
+from training_backend.data.phantom import CONTRACT, phantom
+from training_backend.engine.budget import Budget
+from training_backend.engine.loop import Moment, train
+from training_backend.losses.partial_cross_entropy import UNSPOKEN
+from training_backend.methods import METHODS
+from training_backend.methods.scribble import corrected, learnt
+
+SPACING = (6.0, 1.0, 1.0)
+SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
+
+
+def a_method(name: str = "scribble", **differences):
+    image, labels = phantom((6, 48, 48))
+    settings = resolve(name, "fast", SMALL | differences)
+    how = preprocess.fit([image.shape], [SPACING], settings)
+    channel_of = np.arange(256)
+    channels = how.labels(labels, SPACING, channel_of)
+    strokes = torch.where(torch.rand(channels.shape, generator=torch.Generator().manual_seed(0)) < 0.1, channels, -1)
+    case = PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))
+    return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how)
+
+
+def weights(module: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+@pytest.mark.parametrize(("name", "differences"), [("scribble", {}), ("supervised", {})])
+def test_the_student_learns_and_the_teacher_only_follows(name, differences):
+    method = a_method(name, momentum=0.5, **differences)
+    student, teacher = weights(method.learner.student), weights(method.learner.teacher)
+    next(train(method.stages(), Budget(60, steps=4)))
+    assert not torch.equal(weights(method.learner.student), student)
+    assert torch.equal(weights(method.learner.teacher), weights(method.learner.student))
+    list(train(method.stages(), Budget(60, steps=4), step=1))
+    assert not torch.equal(weights(method.learner.teacher), teacher)
+    assert not torch.equal(weights(method.learner.teacher), weights(method.learner.student))
+    assert all(parameter.grad is None for parameter in method.learner.teacher.parameters())
+    assert any(parameter.grad is not None for parameter in method.learner.student.parameters())
+
+
+def test_stages_hand_over_from_grow_cut_to_self_distillation():
+    method = a_method(steps=8, correct_from=0.5)
+    assert [r.stage for r in train(method.stages(), Budget(60, steps=8))] == ["grow_cut"] * 4 + [
+        "self_distillation"
+    ] * 4
+
+
+def test_the_teacher_corrects_the_target_only_when_its_stage_begins():
+    method = a_method(steps=8, correct_from=0.5)
+    for report in train(method.stages(), Budget(60, steps=8)):
+        assert (method.next_round > 0.5) == (report.stage == "self_distillation")
+
+
+def test_strokes_are_never_in_doubt():
+    method = a_method(steps=8, correct_from=0.25, mix=1.0, disagreement=1.0)
+    list(train(method.stages(), Budget(60, steps=8)))
+    strokes, target = method.items.strokes, method.items.target
+    drawn = strokes != UNSPOKEN
+    assert torch.equal(target.argmax(dim=1)[drawn], strokes[drawn].long())
+    assert target.amax(dim=1)[drawn].min() == 1.0
+
+
+def test_every_head_gets_a_gradient_from_multi_scale_distillation():
+    method = a_method(multi_scale=1.0, contrast=0.1, levels=4, target_ce=0.0, target_dice=0.0, partial_ce=0.0)
+    terms = method.distil(Moment(step=1, fraction=0.9))
+    assert {"multi_scale", "contrast"} <= set(terms)
+    terms["multi_scale"].backward()
+    assert all(head.weight.grad.abs().sum() > 0 for head in method.learner.student.heads)
+    assert all(parameter.grad is None for parameter in method.learner.teacher.parameters())
+
+
+def test_a_switched_off_term_is_absent():
+    terms = a_method(partial_ce=0.0).imitate(Moment(0, 0.0))
+    assert set(terms) == {"target_ce", "target_dice"}
+
+
+def test_trust_grows_with_what_the_teacher_knows_of_a_class():
+    strokes = torch.tensor([[[0, 0, 1, 1, 2, 2, UNSPOKEN, UNSPOKEN]]])
+    said = torch.tensor([[[0, 0, 1, 1, 0, 0, 1, 1]]])
+    advice = torch.nn.functional.one_hot(said, 3).movedim(-1, 0).float()
+    trust = learnt([advice], [strokes])
+    assert trust[1] == 1.0
+    assert trust[2] == 0.0
+    assert 0.0 < trust[0] < 1.0
+
+
+def test_a_class_that_is_not_learnt_is_not_erased():
+    settings = resolve("scribble", "fast", {"disagreement": 0.5, "mix": 1.0})
+    rare = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1)
+    wrong = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)
+    kept = corrected(rare, wrong, torch.tensor([1.0, 1.0, 0.0]), settings)
+    taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), settings)
+    assert kept[2].item() == pytest.approx(1.0, abs=1e-4)
+    assert taken[0].item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_epoch_shows_every_item_once():
+    method = a_method(batch=2)
+    seen = torch.cat([method.learner._chosen(step) for step in range(3)])
+    assert sorted(seen.tolist()) == list(range(6))

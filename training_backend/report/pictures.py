@@ -16,7 +16,8 @@ from training_backend.report.story import Looks
 INK = "#d8dee6"
 PAPER = "#11161c"
 FILL = 0.38
-FILL_LARGE = 0.1  # a class that covers a fifth of the picture hides what is under it
+LARGE = 0.1
+FILL_LARGE = 0.1  # a class that covers a tenth of the picture would hide what is under it
 CLOSE_COLORS = 0.35
 SLICES = 3
 
@@ -72,11 +73,12 @@ def unsure(looks: Looks, contract: LabelContract) -> bytes | None:
     if looks.uncertainty is None or not looks.uncertainty.any():
         return None
     slices = most_unsure_slices(looks.uncertainty)
+    brightest = max(1.0, float(np.percentile(looks.uncertainty[list(slices)], 99)))
     colors, grey = picture_colors(contract), _grey(looks.image)
     figure = _figure(2, len(slices), looks.image.shape[1:], looks.spacing_mm[1:])
     axes = figure.subplots(2, len(slices), squeeze=False)
     for column, z in enumerate(slices):
-        heat = looks.uncertainty[z].astype(np.float32)[..., None] / 255
+        heat = np.clip(looks.uncertainty[z].astype(np.float32)[..., None] / brightest, 0, 1)
         glow = np.array([1.0, 0.55, 0.05], np.float32)
         base = np.repeat(grey[z][..., None], 3, -1)
         title = f"slice {z + 1}"
@@ -122,7 +124,7 @@ def _overlay(grey: np.ndarray, labels: np.ndarray, colors: Colors, strokes: bool
             rgb[mask] = color
             continue
         edge = mask & ~ndimage.binary_erosion(mask)
-        fill = FILL_LARGE if mask.mean() > 0.2 else FILL
+        fill = FILL_LARGE if mask.mean() > LARGE else FILL
         rgb[mask] = (1 - fill) * rgb[mask] + fill * np.asarray(color)
         rgb[edge] = 0.25 * rgb[edge] + 0.75 * np.asarray(color)
     return rgb

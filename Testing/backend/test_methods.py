@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicer_kdseg.protocol.settings import resolve
+from slicer_kdseg.protocol.settings import resolve, view_for
 from training_backend.data import preprocess
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
@@ -21,12 +21,13 @@ SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
 def a_method(name: str = "scribble", **differences):
     image, labels = phantom((6, 48, 48))
     settings = resolve(name, "fast", SMALL | differences)
-    how = preprocess.fit([image.shape], [SPACING], settings)
+    view = view_for(settings, 1)
+    how = preprocess.fit([image.shape], [SPACING], settings, view)
     channel_of = np.arange(256)
     channels = how.labels(labels, SPACING, channel_of)
     strokes = torch.where(torch.rand(channels.shape, generator=torch.Generator().manual_seed(0)) < 0.1, channels, -1)
     case = PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))
-    return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how)
+    return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how, view)
 
 
 def weights(module: torch.nn.Module) -> torch.Tensor:
@@ -61,7 +62,7 @@ def test_the_teacher_corrects_the_target_only_when_its_stage_begins():
 
 
 def test_strokes_are_never_in_doubt():
-    method = a_method(steps=8, correct_from=0.25, mix=1.0, disagreement=1.0)
+    method = a_method(steps=8, correct_from=0.25, correction=1.0)
     list(train(method.stages(), Budget(60, steps=8)))
     strokes, target = method.items.strokes, method.items.target
     drawn = strokes != UNSPOKEN
@@ -94,16 +95,15 @@ def test_trust_grows_with_what_the_teacher_knows_of_a_class():
 
 
 def test_a_class_that_is_not_learnt_is_not_erased():
-    settings = resolve("scribble", "fast", {"disagreement": 0.5, "mix": 1.0})
     rare = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1)
     wrong = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1, 1)
-    kept = corrected(rare, wrong, torch.tensor([1.0, 1.0, 0.0]), settings)
-    taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), settings)
+    kept = corrected(rare, wrong, torch.tensor([1.0, 1.0, 0.0]), 1.0)
+    taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), 1.0)
     assert kept[2].item() == pytest.approx(1.0, abs=1e-4)
     assert taken[0].item() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_an_epoch_shows_every_item_once():
-    method = a_method(batch=2)
+    method = a_method(batch=2, rare_items=0.0)
     seen = torch.cat([method.learner._chosen(step) for step in range(3)])
     assert sorted(seen.tolist()) == list(range(6))

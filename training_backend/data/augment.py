@@ -12,17 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Strength:
-    """How far views may differ. Rotation in degrees, in plane; scale and shift as shares of the item."""
-
-    rotation: float = 20.0
-    scale: float = 0.2
-    shift: float = 0.1
-    gain: float = 0.2
-    gamma: float = 0.3
-    noise: float = 0.1
+ROTATION_DEGREES = 20.0
+SCALE = 0.2
+SHIFT = 0.1
+GAIN = 0.2
+GAMMA = 0.3
+NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,21 +36,22 @@ class Views:
     noise: Tensor
 
 
-def draw_views(sizes: Tensor, window: tuple[int, ...], how: Strength, rng: torch.Generator) -> Views:
+def draw_views(sizes: Tensor, window: tuple[int, ...], strength: float, rng: torch.Generator) -> Views:
     """Draw one view an item.
 
     Args:
         sizes: (B, n), true size of each item in voxels.
         window: spatial size of what the network will see.
+        strength: factor on all ranges: in-plane rotation, scale and shift as shares of the item, intensity.
     """
     count, dims = len(sizes), len(window)
 
     def spread(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=rng) * 2.0 - 1.0
 
-    angle = spread(count) * math.radians(how.rotation)
-    zoom = torch.exp(spread(count, 1) * how.scale + spread(count, dims) * how.scale / 2)
-    centre = (sizes - 1) / 2 + spread(count, dims) * how.shift * sizes
+    angle = spread(count) * math.radians(ROTATION_DEGREES * strength)
+    zoom = torch.exp(spread(count, 1) * SCALE * strength + spread(count, dims) * SCALE * strength / 2)
+    centre = (sizes - 1) / 2 + spread(count, dims) * SHIFT * strength * sizes
     turn = torch.eye(dims).repeat(count, 1, 1)
     turn[:, -2, -2], turn[:, -2, -1] = torch.cos(angle), torch.sin(angle)
     turn[:, -1, -2], turn[:, -1, -1] = -torch.sin(angle), torch.cos(angle)
@@ -63,10 +59,10 @@ def draw_views(sizes: Tensor, window: tuple[int, ...], how: Strength, rng: torch
     ones = [1] * dims
     return Views(
         theta=torch.cat([matrix, centre[:, :, None]], dim=2),
-        gain=1.0 + spread(count, 1, *ones) * how.gain,
-        offset=spread(count, 1, *ones) * how.gain,
-        gamma=torch.exp(spread(count, 1, *ones) * how.gamma),
-        noise_level=torch.rand(count, 1, *ones, generator=rng) * how.noise,
+        gain=1.0 + spread(count, 1, *ones) * GAIN * strength,
+        offset=spread(count, 1, *ones) * GAIN * strength,
+        gamma=torch.exp(spread(count, 1, *ones) * GAMMA * strength),
+        noise_level=torch.rand(count, 1, *ones, generator=rng) * NOISE * strength,
         noise=torch.randn(count, 1, *window, generator=rng),
     )
 

@@ -31,7 +31,8 @@ class Items:
     """All cases as items of one padded size.
 
     ``image`` (n, C, *spatial), ``strokes`` (n, *spatial) int8, ``belief`` and ``target``
-    (n, K+1, *spatial) float16; strokes always overrule the target.
+    (n, K+1, *spatial) float16; strokes always overrule the target. ``rarity`` (n,): how much of the classes
+    of each item is to be found nowhere else.
     """
 
     def __init__(self, cases: Sequence[PreparedCase], dims: int, device: torch.device) -> None:
@@ -55,8 +56,7 @@ class Items:
             self.image[self.spans[place]] = F.pad(image, padding, mode="replicate").to(device)
             self.sizes[self.spans[place]] = torch.tensor(size, dtype=torch.float32)
             self.replace(place, case)
-        self.target = self.belief.clone()
-        self.speak()
+        self.begin_anew()
 
     def __len__(self) -> int:
         return len(self.image)
@@ -64,14 +64,26 @@ class Items:
     def replace(self, place: int, case: PreparedCase) -> None:
         """Take the strokes and the first belief of case number ``place`` anew, after a correction."""
         span, inner = self.spans[place], self._inner(place)
-        self.strokes[(span, *inner)] = as_items(case.strokes[None], self.dims)[:, 0].to(self.device)
+        self.replace_strokes(place, case.strokes)
         self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
+
+    def begin_anew(self) -> None:
+        """After strokes or beliefs have changed: the target is the belief again."""
+        self.target = self.belief.clone()
+        self.speak()
+        area = self.belief.sum(dim=list(range(2, self.belief.dim())), dtype=torch.float32).cpu()
+        self.rarity = (area / area.sum(dim=0).clamp_min(1.0)).sum(dim=1).clamp_min(1e-6)
 
     def speak(self) -> None:
         """Write the strokes over the target: what the user drew is never in doubt."""
         spoken = self.strokes != UNSPOKEN
         hot = F.one_hot(self.strokes.clamp_min(0).long(), self.belief.shape[1]).movedim(-1, 1)
         self.target = torch.where(spoken[:, None], hot.to(self.target.dtype), self.target)
+
+    def replace_strokes(self, place: int, strokes: Tensor) -> None:
+        """(D, H, W) int8 for case number ``place``; what the first teachers believed stays."""
+        index = (self.spans[place], *self._inner(place))
+        self.strokes[index] = as_items(strokes[None], self.dims)[:, 0].to(self.device)
 
     def whole_image(self, place: int) -> Tensor:
         """(C, D, H, W) of case number ``place`` without its padding."""

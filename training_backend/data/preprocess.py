@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slicer_kdseg.protocol.settings import TrainSettings
+from slicer_kdseg.protocol.settings import TrainSettings, View
 
 ANISOTROPIC = 3.0
 
@@ -130,6 +130,7 @@ def fit(
     shapes: Sequence[Sequence[int]],
     spacings_mm: Sequence[Sequence[float]],
     settings: TrainSettings,
+    view: View,
 ) -> Preprocess:
     """Choose 2-D or 3-D, the slice axis and the working spacing from the annotated cases.
 
@@ -153,8 +154,8 @@ def fit(
         dims=2 if anisotropic else 3,
         slice_axis=axis,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        context=settings.context if anisotropic and not flat else 0,
-        position=settings.position,
+        context=view.context if anisotropic and not flat else 0,
+        position=view.position,
     )
 
 

@@ -14,6 +14,7 @@ from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, HeldOut
 
 TOLERANCE = 0.01
+STROKES_TELL = 0.03
 RISE = 0.005
 STILL = 0.01
 QUIET_LOOKS = 3
@@ -28,15 +29,20 @@ class Examiner:
         self.held: dict[str, np.ndarray] = {}
         self.growcut: dict[str, np.ndarray] = {}
         self.latest: HeldOut | None = None
+        self.alone: dict[str, float] = {}
         self.best = 0.0
         self._before: float | None = None
         self._shown: np.ndarray | None = None
         self._quiet = 0
 
-    def examine(self, step: int, predicted: Mapping[str, np.ndarray]) -> HeldOut:
-        """Score class ids (D, H, W) of some cases, and grow-cut of the same cases."""
-        student = self.scores(predicted)
-        growcut = self.scores({case: self.growcut[case] for case in predicted if case in self.growcut})
+    def examine(self, step: int, shown: Mapping[str, np.ndarray], alone: Mapping[str, np.ndarray]) -> HeldOut:
+        """Score what would be shown of some cases, (D, H, W) ids, against grow-cut of the same cases.
+
+        ``alone``: what the model makes of them without any stroke; models are compared by that.
+        """
+        student = self.scores(shown)
+        growcut = self.scores({case: self.growcut[case] for case in shown if case in self.growcut})
+        self.alone = self.scores(alone)
         self.latest = HeldOut(step, student, growcut, _mean(student), _mean(growcut))
         return self.latest
 
@@ -58,11 +64,15 @@ class Examiner:
 
     @property
     def student_leads(self) -> bool:
-        """Whether the student is at least as good as grow-cut on strokes that neither has seen."""
+        """Whether the student is as good as grow-cut, as far as strokes that neither has seen can tell.
+
+        They lie inside the classes, where grow-cut is at its best: on ten ACDC patients 0.95 against 0.96 of
+        grow-cut went with a Dice of 0.88 against 0.85. So a difference within ``STROKES_TELL`` is none.
+        """
         if self.kind == "dense":
             return True
         seen = self.latest
-        return seen is not None and bool(seen.student) and seen.student_mean >= seen.growcut_mean
+        return seen is not None and bool(seen.student) and seen.student_mean >= seen.growcut_mean - STROKES_TELL
 
     def verdict(self) -> str:
         """Whose labels are shown and why, in a sentence."""
@@ -76,7 +86,7 @@ class Examiner:
 
     def against(self, case: str, older: Callable[[], np.ndarray] | None) -> tuple[bool, str]:
         """Whether the model is not worse than the current one, whose labels of ``case`` ``older`` predicts."""
-        mean = self.latest.student_mean if self.latest and self.latest.student else None
+        mean = _mean(self.alone) if self.alone else None
         if older is None:
             return True, "The first model of these classes." if mean is None else f"Held-out score {mean:.2f}."
         if mean is None:

@@ -31,7 +31,7 @@ from slicer_kdseg.protocol.messages import (
     Suggestion,
     Warned,
 )
-from slicer_kdseg.protocol.settings import TrainSettings
+from slicer_kdseg.protocol.settings import TrainSettings, view_for
 from training_backend.data import preprocess
 from training_backend.data.cases import spacing_mm
 from training_backend.data.growcut import growcut
@@ -57,6 +57,7 @@ FIRST_PREVIEW_SECONDS = 4.0
 PREVIEW_GROWTH = 1.4
 PREVIEW_SHARE = 0.15
 LAST_SHARE = 0.4
+BELIEF_SHARE = 0.1
 
 
 @dataclass
@@ -88,7 +89,8 @@ class Training:
     ) -> None:
         if not cases:
             raise BadAnnotation("No case of this job carries an annotation; draw on at least one.")
-        self.folder, self.request, self.settings, self.desk = folder, request, settings, desk
+        self.folder, self.request, self.desk = folder, request, desk
+        self.settings, self.view = settings, view_for(settings, len(cases))
         self.cases = list(cases)
         self.examiner = Examiner(request.labels, self.cases[0].kind)
         self.ids = np.array(request.labels.ids, np.uint8)
@@ -96,6 +98,7 @@ class Training:
         self.channel_of[self.ids] = np.arange(len(self.ids))
         self.released = False
         self.step = 0
+        self.belief_seconds = 0.0
         self._older = self._predict_with(previous) if previous else None
 
     def run(self) -> None:
@@ -119,18 +122,18 @@ class Training:
 
     def _prepare(self) -> None:
         shapes, spacings = [c.image.shape for c in self.cases], [spacing_mm(c.affine) for c in self.cases]
-        self.preprocess = preprocess.fit(shapes, spacings, self.settings)
+        self.preprocess = preprocess.fit(shapes, spacings, self.settings, self.view)
         device = choose_device(self.settings.device)
         for place, case in enumerate(self.cases):
             kept = self._kept_aside(case)
             self.examiner.held[case.id] = kept
-            if case.growcut is None and case.kind == "scribble":
-                case.growcut = growcut(case.image, case.annotation)
-            if place == 0 and case.growcut is not None:
+            if place == 0 and case.kind == "scribble":
+                if case.growcut is None:
+                    case.growcut = growcut(case.image, case.annotation)
                 self._show(case, case.growcut, "growcut", "Grow-cut of your strokes; the student is learning.")
         prepared = self._prepared(self.cases)
         self.items = Items(prepared, self.preprocess.dims, device)
-        self.method = METHODS[self.request.method](self.settings, self.items, self.preprocess)
+        self.method = METHODS[self.request.method](self.settings, self.items, self.preprocess, self.view)
         self.next_progress = self.next_checkpoint = 0.0
         self.next_preview = FIRST_PREVIEW_SECONDS
 
@@ -141,29 +144,29 @@ class Training:
 
     def _prepared(self, cases: Sequence[TrainingCase]) -> list[PreparedCase]:
         """Working tensors of some cases; without their held-out strokes until these are released."""
+        start = self.budget.spent()
         images = [self.preprocess.image(case.image, spacing_mm(case.affine)) for case in cases]
         taught = [self._taught(case) for case in cases]
-        seen = [
-            Seen(
-                image[0].numpy(),
-                np.where(strokes < 0, UNLABELLED, strokes).astype(np.uint8),
-                self.preprocess.spacing_mm,
-            )
-            for image, strokes in zip(images, (part.numpy() for part in taught), strict=True)
-        ]
         if self.cases[0].kind == "dense":
             believed = [hot(part, len(self.ids)) for part in taught]
         else:
+            seen = [self._seen(image, part) for image, part in zip(images, taught, strict=True)]
             believed = beliefs(seen, len(self.ids), Stacking(), self.settings.seed)
+            for case, part in zip(cases, seen, strict=True) if not self.released else ():
+                grown = torch.from_numpy(growcut(part.image, part.strokes).astype(np.int8))
+                self.examiner.growcut[case.id] = self._ids(hot(grown, len(self.ids)), case)
+        self.belief_seconds = self.budget.spent() - start
         return [PreparedCase(*parts) for parts in zip((c.id for c in cases), images, taught, believed, strict=True)]
 
     def _taught(self, case: TrainingCase) -> Tensor:
         """(D', H', W') int8 channels of the strokes that may teach."""
         held = self.examiner.held[case.id]
         strokes = case.annotation if self.released else np.where(held == UNLABELLED, case.annotation, UNLABELLED)
-        if case.kind == "scribble" and not self.released:
-            self.examiner.growcut[case.id] = growcut(case.image, strokes)
         return self.preprocess.labels(strokes, spacing_mm(case.affine), self.channel_of)
+
+    def _seen(self, image: Tensor, strokes: Tensor) -> Seen:
+        drawn = np.where(strokes.numpy() < 0, UNLABELLED, strokes.numpy()).astype(np.uint8)
+        return Seen(image[0].numpy(), drawn, self.preprocess.spacing_mm)
 
     def _resume(self, facts: dict[str, Any]) -> None:
         self.step = facts.get("step", 0)
@@ -181,7 +184,7 @@ class Training:
             return False
         spent = self.budget.spent()
         if report.fraction >= self.settings.release and not self.released:
-            self._look(every_case=True)
+            self._look(range(len(self.cases)))
             self._release()
         if spent >= self.next_progress:
             self.next_progress = spent + PROGRESS_SECONDS
@@ -203,47 +206,65 @@ class Training:
         case.annotation, case.growcut, case.revision = revision.labels, revision.growcut, revision.number
         held = self.examiner.held[case.id]
         self.examiner.held[case.id] = np.where(held == revision.labels, held, UNLABELLED).astype(np.uint8)
-        if case.growcut is None and case.kind == "scribble":
+        if place == 0 and case.growcut is None and case.kind == "scribble":
             case.growcut = growcut(case.image, case.annotation)
         self.items.replace(place, self._prepared([case])[0])
         self.method.annotation_changed()
         self.desk.emit(RevisionJoined(case.id, revision.number, self.step))
 
     def _release(self) -> None:
-        """The held-out strokes have done their work as judges and become teachers."""
+        """The held-out strokes have done their work as judges and become teachers.
+
+        What the first teachers believe is made anew only if that is cheap: the strokes speak for themselves.
+        """
         self.released = True
-        for place, prepared in enumerate(self._prepared(self.cases)):
-            self.items.replace(place, prepared)
+        if self.belief_seconds < BELIEF_SHARE * self.budget.seconds:
+            for place, prepared in enumerate(self._prepared(self.cases)):
+                self.items.replace(place, prepared)
+        else:
+            for place, case in enumerate(self.cases):
+                self.items.replace_strokes(place, self._taught(case))
         self.method.annotation_changed()
 
-    def _look(self, every_case: bool = False) -> None:
-        """Save the model, load it back, and let what was loaded predict: every preview is also a proof."""
-        learner, case = self.method.learner, self.cases[0]
+    def _look(self, places: Sequence[int] = (0,)) -> None:
+        """Save the model, load it back, and let what was loaded predict: every preview is also a proof.
+
+        Shows and examines the cases at ``places``; the first case is always among them.
+        """
+        learner = self.method.learner
         draft = self.folder / "candidate"
         save_model(draft, learner.teacher, self.preprocess, self.request.labels, self._card())
         loaded = load_model(draft, self.items.device.type, learner.dtype).network
-        probability = self._probability(loaded, 0)
-        labels = self._consensus(probability, 0)
+        probability = {place: self._probability(loaded, place) for place in places}
+        alone = {self.cases[at].id: self._ids(p, self.cases[at]) for at, p in probability.items()}
+        heard = {self.cases[at].id: self._consensus(p, at) for at, p in probability.items()}
         if not self.released:
-            others = range(1, len(self.cases)) if every_case else ()
-            rest = {self.cases[at].id: self._consensus(self._probability(loaded, at), at) for at in others}
-            self.desk.emit(self.examiner.examine(self.step, {case.id: labels, **rest}))
-        unsure = doubt(probability, self._probability(learner.student, 0), self.preprocess, case.image.shape)
-        if case.growcut is None or self.examiner.student_leads:
+            self.desk.emit(self.examiner.examine(self.step, heard, alone))
+        for place in places:
+            self._show_better(place, heard[self.cases[place].id], probability[place])
+        if self.settings.until_good and not self.released and self.examiner.has_settled(heard[self.cases[0].id]):
+            self.budget.end_within(LAST_SHARE * self.budget.spent())
+        not_worse, sentence = self.examiner.against(self.cases[0].id, self._older)
+        self.desk.candidate(draft, self.examiner.alone, not_worse, sentence)
+
+    def _show_better(self, place: int, labels: np.ndarray, probability: Tensor) -> None:
+        """The student's labels, or grow-cut's where the student is not as good yet, and where it is unsure."""
+        case = self.cases[place]
+        student = self._probability(self.method.learner.student, place)
+        unsure = doubt(probability, student, self.preprocess, case.image.shape)
+        if case.kind == "dense" or self.examiner.student_leads:
             self._show(case, with_strokes(labels, case), "student", self.examiner.verdict(), unsure)
         else:
+            if case.growcut is None:
+                case.growcut = growcut(case.image, case.annotation)
             self._show(case, case.growcut, "growcut", self.examiner.verdict(), unsure)
-        self._suggest(case, unsure)
-        if self.settings.until_good and not self.released and self.examiner.has_settled(labels):
-            self.budget.end_within(LAST_SHARE * self.budget.spent())
-        latest = self.examiner.latest
-        not_worse, sentence = self.examiner.against(case.id, self._older)
-        self.desk.candidate(draft, latest.student if latest else {}, not_worse, sentence)
+        if place == 0:
+            self._suggest(case, unsure)
 
     def _finish(self) -> None:
         """The last look is the model: saved, loaded back, and what it predicted is what is shown."""
         self.desk.emit(StateChanged("validating", "Saving the model, loading it back and predicting once."))
-        self._look(every_case=not self.released)
+        self._look(range(len(self.cases)))
 
     def _checkpoint(self) -> None:
         learner = self.method.learner
@@ -280,8 +301,10 @@ class Training:
     def _consensus(self, probability: Tensor, place: int) -> np.ndarray:
         """What student and first teachers together make of an annotated case, (D, H, W) ids."""
         case, share = self.cases[place], self.settings.consult
-        heard = (1.0 - share) * probability + share * self.items.belief_of(place)
-        return self.ids[self.preprocess.restore_labels(heard, case.image.shape).cpu().numpy()]
+        return self._ids((1.0 - share) * probability + share * self.items.belief_of(place), case)
+
+    def _ids(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
+        return self.ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]
 
     def _show(
         self,

@@ -7,4 +7,4 @@ from training_backend.methods.scribble import Scribble
 from training_backend.methods.supervised import Supervised
 
 Method = Scribble | Supervised
-METHODS: dict[str, Callable[[Any, Any, Any], Method]] = {"scribble": Scribble, "supervised": Supervised}
+METHODS: dict[str, Callable[[Any, Any, Any, Any], Method]] = {"scribble": Scribble, "supervised": Supervised}

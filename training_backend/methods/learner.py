@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.settings import TrainSettings
-from training_backend.data.augment import Strength, draw_views, grid_of, sample, shade
+from slicer_kdseg.protocol.settings import TrainSettings, View
+from training_backend.data.augment import draw_views, grid_of, sample, shade
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.device import faster_dtype
@@ -31,10 +31,11 @@ class Batch:
 class Learner:
     """Owns student and teacher. The student learns by gradient; the teacher follows and never gets one."""
 
-    def __init__(self, settings: TrainSettings, items: Items, preprocess: Preprocess, heads: int) -> None:
+    def __init__(self, settings: TrainSettings, items: Items, preprocess: Preprocess, view: View, heads: int) -> None:
         self.settings = settings
         self.items = items
         self.preprocess = preprocess
+        self.view = view
         channels = tuple(settings.channels * 2**level for level in range(settings.levels))
         self.shape = UNetShape(
             dims=items.dims,
@@ -43,6 +44,7 @@ class Learner:
             channels=channels,
             heads=heads,
             residual_units=settings.residual_units,
+            fine_width=view.fine_width,
         )
         torch.manual_seed(settings.seed)
         self.student = MultiScaleUNet(self.shape).to(items.device)
@@ -63,10 +65,8 @@ class Learner:
         """The batch of one step: a permutation an epoch, one view an item."""
         rng = generator_for(self.settings.seed, moment.step)
         chosen = self._chosen(moment.step)
-        s = self.settings
-        how = Strength(s.rotation, s.scale, s.shift, s.gain, s.gamma, s.noise)
         with torch.no_grad():
-            views = draw_views(self.items.sizes[chosen], self.window, how, rng)
+            views = draw_views(self.items.sizes[chosen], self.window, self.view.augmentation, rng)
             grid = grid_of(views, self.items.spatial, self.items.device)
             clean = sample(self.items.image[chosen], grid, outside="border")
             target = sample(self.items.target[chosen].float(), grid)
@@ -81,13 +81,19 @@ class Learner:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
     def _chosen(self, step: int) -> Tensor:
-        count, batch = len(self.items), self.settings.batch
-        places = torch.arange(step * batch, (step + 1) * batch)
+        """(B,) items: part in turn, every item once an epoch, part by chance in favour of rare classes."""
+        s, count = self.settings, len(self.items)
+        rare = round(self.view.rare_items * s.batch)
+        in_turn = s.batch - rare
+        places = torch.arange(step * in_turn, (step + 1) * in_turn)
         orders = {
-            int(epoch): torch.randperm(count, generator=generator_for(self.settings.seed + 1, int(epoch)))
+            int(epoch): torch.randperm(count, generator=generator_for(s.seed + 1, int(epoch)))
             for epoch in (places // count).unique()
         }
-        return torch.stack([orders[int(place) // count][place % count] for place in places])
+        chosen = [orders[int(place) // count][place % count] for place in places]
+        if rare:
+            chosen += torch.multinomial(self.items.rarity, rare, True, generator=generator_for(s.seed + 2, step))
+        return torch.stack(chosen)
 
     def _window(self) -> tuple[int, ...]:
         """Whole items: the median size, up to the next multiple that the network takes."""

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slicer_kdseg.protocol.settings import ScribbleSettings
+from slicer_kdseg.protocol.settings import ScribbleSettings, View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.loop import Moment, Stage, Terms
@@ -38,11 +38,11 @@ CONFIDENT = 0.8
 class Scribble:
     """The method over its items; ``stages`` is the whole training."""
 
-    def __init__(self, settings: ScribbleSettings, items: Items, preprocess: Preprocess) -> None:
+    def __init__(self, settings: ScribbleSettings, items: Items, preprocess: Preprocess, view: View) -> None:
         self.settings = settings
         self.distils = settings.multi_scale > 0 or settings.contrast > 0
         self.learner = Learner(
-            settings, items, preprocess, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0
+            settings, items, preprocess, view, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0
         )
         self.items = items
         self.next_round = settings.correct_from
@@ -87,8 +87,7 @@ class Scribble:
 
     def annotation_changed(self) -> None:
         """The items hold new strokes or a new first belief: the target is rebuilt before the next step."""
-        self.items.target = self.items.belief.clone()
-        self.items.speak()
+        self.items.begin_anew()
         self.next_round = self.settings.correct_from
 
     def _taught(self, logits: Tensor, batch: Batch) -> Terms:
@@ -113,46 +112,48 @@ class Scribble:
     @torch.no_grad()
     def _correct(self, moment: Moment) -> None:
         """One round: the teacher predicts every case once, and its word enters the target class by class."""
-        s, learner = self.settings, self.learner
+        s, learner, items = self.settings, self.learner, self.items
+        places = range(len(items.spans))
         advice = [
-            predict(learner.teacher, self.items.whole_image(place), learner.shape.divisor(), learner.dtype)
-            for place in range(len(self.items.spans))
+            predict(learner.teacher, items.whole_image(place), learner.shape.divisor(), learner.dtype)
+            for place in places
         ]
-        strokes = [self.items.strokes_of(place) for place in range(len(advice))]
-        trust = learnt(advice, strokes)
-        for place, probability in enumerate(advice):
-            self.items.set_target(place, corrected(self.items.belief_of(place), probability, trust, s))
-        self.items.speak()
+        believed = [items.belief_of(place) for place in places]
+        strokes = [items.strokes_of(place) for place in places]
+        trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
+        share = s.correction * min(0.3 + (moment.fraction - s.correct_from) / 0.4, 1.0)
+        for place in places:
+            items.set_target(place, corrected(believed[place], advice[place], trust, share))
+        items.speak()
         self.next_round = moment.fraction + s.correct_every
 
 
-def learnt(advice: list[Tensor], strokes: list[Tensor]) -> Tensor:
-    """How far the teacher may speak of each class, (K+1,) in 0..1: 0 below Dice 0.5 on the strokes, 1 from 0.9 on.
+def named(belief: Tensor) -> Tensor:
+    """(K+1, D, H, W) -> (D, H, W): the channel believed most, ``UNSPOKEN`` where none is."""
+    return torch.where(belief.sum(dim=0) > 0, belief.argmax(dim=0), UNSPOKEN)
 
-    ``advice``: (K+1, D, H, W) a case; ``strokes``: (D, H, W), ``UNSPOKEN`` where nobody has drawn.
+
+def learnt(advice: list[Tensor], labels: list[Tensor]) -> Tensor:
+    """How far the teacher may speak of each class, (K+1,) in 0..1: 0 up to Dice 0.5 on ``labels``, 1 from 0.8 on.
+
+    ``advice``: (K+1, D, H, W) a case; ``labels``: (D, H, W), ``UNSPOKEN`` where nothing is known.
     """
     classes = len(advice[0])
-    said = torch.cat([p.argmax(0)[s != UNSPOKEN] for p, s in zip(advice, strokes, strict=True)])
-    true = torch.cat([s[s != UNSPOKEN] for s in strokes]).long()
+    said = torch.cat([p.argmax(0)[s != UNSPOKEN] for p, s in zip(advice, labels, strict=True)])
+    true = torch.cat([s[s != UNSPOKEN] for s in labels]).long()
     both = torch.bincount(true[said == true], minlength=classes)
     total = torch.bincount(said, minlength=classes) + torch.bincount(true, minlength=classes)
-    return ((2.0 * both / total.clamp_min(1) - 0.5) / 0.4).clamp(0.0, 1.0)
+    return ((2.0 * both / total.clamp_min(1) - 0.5) / 0.3).clamp(0.0, 1.0)
 
 
-def corrected(belief: Tensor, advice: Tensor, trust: Tensor, settings: ScribbleSettings) -> Tensor:
-    """The target of the next steps, all maps (K+1, D, H, W).
+def corrected(belief: Tensor, advice: Tensor, trust: Tensor, share: float) -> Tensor:
+    """(1 - m) belief + m advice, all (K+1, D, H, W).
 
-    Where the teacher gives the believed class less than ``disagreement`` its own map replaces the belief;
-    elsewhere both are mixed; each only as far as the believed and the advised class have been learnt.
+    m is ``share`` times the trust in the class believed or the class advised, whichever is less: a small
+    class is not erased by a teacher that has not learnt it.
     """
-    spoken = belief.sum(dim=0, keepdim=True)
-    of_class = trust.view(-1, 1, 1, 1)
-    agreed = (advice * belief).sum(dim=0, keepdim=True)
-    may_speak = (of_class * belief).sum(dim=0, keepdim=True) * (of_class * advice).sum(dim=0, keepdim=True)
-    replaced = torch.where(agreed < settings.disagreement, belief + may_speak * (advice - belief), belief)
-    mixed = replaced + settings.mix * may_speak * (advice - replaced)
-    sharp = mixed.clamp_min(1e-6) ** settings.sharpen
-    return sharp / sharp.sum(dim=0, keepdim=True) * spoken
+    m = share * torch.minimum(trust[belief.argmax(dim=0)], trust[advice.argmax(dim=0)])
+    return (1.0 - m) * belief + m * advice
 
 
 def membership(strokes: Tensor, student: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slicer_kdseg.protocol.settings import SupervisedSettings
+from slicer_kdseg.protocol.settings import SupervisedSettings, View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.loop import Moment, Stage, Terms
@@ -16,9 +16,9 @@ from training_backend.methods.learner import Learner
 class Supervised:
     """The method over its items, whose belief is the dense label map itself."""
 
-    def __init__(self, settings: SupervisedSettings, items: Items, preprocess: Preprocess) -> None:
+    def __init__(self, settings: SupervisedSettings, items: Items, preprocess: Preprocess, view: View) -> None:
         self.settings = settings
-        self.learner = Learner(settings, items, preprocess, heads=0)
+        self.learner = Learner(settings, items, preprocess, view, heads=0)
         self.items = items
 
     def stages(self) -> Iterator[Stage]:
@@ -40,5 +40,4 @@ class Supervised:
 
     def annotation_changed(self) -> None:
         """The items hold new labels: the target is rebuilt before the next step."""
-        self.items.target = self.items.belief.clone()
-        self.items.speak()
+        self.items.begin_anew()

@@ -22,6 +22,7 @@ class UNetShape:
     strides: tuple[tuple[int, ...], ...] = ()
     heads: int = 0
     residual_units: int = 0
+    fine_width: int = 0
 
     @property
     def steps(self) -> tuple[tuple[int, ...], ...]:
@@ -47,6 +48,7 @@ class UNetShape:
             strides=tuple(tuple(step) for step in body["strides"]),
             heads=body["heads"],
             residual_units=body["residual_units"],
+            fine_width=body["fine_width"],
         )
 
 
@@ -71,24 +73,26 @@ class MultiScaleUNet(nn.Module):
         self.net = UNet(
             spatial_dims=shape.dims,
             in_channels=shape.in_channels,
-            out_channels=shape.out_channels,
+            out_channels=shape.fine_width // 2 or shape.out_channels,
             channels=shape.channels,
             strides=shape.steps,  # type: ignore[arg-type]
             num_res_units=shape.residual_units,
         )
         convolution = nn.Conv3d if shape.dims == 3 else nn.Conv2d
+        self.fine = _pointwise(convolution, shape) if shape.fine_width else None
         widths = [2 * width for width in shape.channels[: shape.heads]]
         self.heads = nn.ModuleList(convolution(width, shape.out_channels, 1) for width in widths)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.net(image)
+        coarse = self.net(image)
+        return self.fine(torch.cat([coarse, image], dim=1)) if self.fine else coarse
 
     def scales(self, image: Tensor) -> Scales:
         """(B, C, *spatial) -> logits of ``1 + heads`` scales and the half-resolution feature map."""
         taps: list[Tensor] = []
         handles = [level.register_forward_hook(lambda _m, _i, out: taps.append(out)) for level in self._skips()]
         try:
-            finest = self.net(image)
+            finest = self(image)
         finally:
             for handle in handles:
                 handle.remove()
@@ -103,6 +107,18 @@ class MultiScaleUNet(nn.Module):
             found.append(block[1])
             block = block[1].submodule  # type: ignore[assignment]
         return found
+
+
+def _pointwise(convolution: type[nn.Conv2d] | type[nn.Conv3d], shape: UNetShape) -> nn.Sequential:
+    """What the strided net is blind to: a voxel's own value, read beside the net's opinion of its surroundings."""
+    width = shape.fine_width
+    return nn.Sequential(
+        convolution(width // 2 + shape.in_channels, width, 1),
+        nn.LeakyReLU(0.1),
+        convolution(width, width, 1),
+        nn.LeakyReLU(0.1),
+        convolution(width, shape.out_channels, 1),
+    )
 
 
 def sample_for(shape: UNetShape, size: int = 64) -> Tensor:

@@ -40,20 +40,18 @@ class TrainSettings:
     channels: int = setting(16, 4, 128, "width of the network's first level, doubled at every level")
     levels: int = setting(5, 2, 6)
     residual_units: int = setting(0, 0, 4, "convolutions a level beside a shortcut; 0 = one plain convolution")
-    context: int = setting(1, 0, 3, "neighbouring slices on each side that come along as channels (2-D)")
-    position: bool = setting(True, hint="tell the network where in the volume it looks")
-    batch: int = setting(8, 1, 256)
+    batch: int = setting(4, 1, 256)
     slice_size: int = setting(128, 32, 1024, "longest side of a slice at working resolution, pixels")
     volume_size: int = setting(80, 32, 512, "longest side of a volume at working resolution, voxels")
     learning_rate: float = setting(1e-2, 1e-6, 1.0)
     weight_decay: float = setting(1e-3, 0, 1)
-    momentum: float = setting(0.99, 0, 0.9999, "of the averaged weights that are kept as the model")
-    rotation: float = setting(20.0, 0, 180, "degrees, in plane")
-    scale: float = setting(0.2, 0, 1)
-    shift: float = setting(0.1, 0, 1, "share of the item")
-    gain: float = setting(0.2, 0, 1)
-    gamma: float = setting(0.3, 0, 2)
-    noise: float = setting(0.1, 0, 2, "standard deviations of the image")
+    momentum: float = setting(0.98, 0, 0.9999, "of the averaged weights that are kept as the model")
+
+    augmentation: float | None = setting(None, 0, 5, "strength of random changes; none = 0.4 for one case, else 1")
+    position: bool | None = setting(None, hint="tell the network where in the volume it looks; none = for one case")
+    context: int | None = setting(None, 0, 3, "slices on each side that come along; none = 1 for one case, else 0")
+    fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")
+    rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
     consult: float = setting(0.5, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
     held_out: float = setting(0.15, 0, 0.5, "share of strokes kept aside to measure quality while training")
@@ -68,13 +66,9 @@ class ScribbleSettings(TrainSettings):
     target_dice: float = setting(1.0, 0, 100)
     partial_ce: float = setting(0.3, 0, 100)
     class_balance: float = setting(0.0, 0, 1, "exponent of the inverse class frequency as class weight")
-    correct_from: float = setting(
-        0.15, 0, 1, "share of the budget after which the teacher corrects the target; 1 = never"
-    )
+    correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")
     correct_every: float = setting(0.1, 0.001, 1)
-    disagreement: float = setting(0.2, 0, 1, "the teacher replaces a believed class that it gives less than this")
-    mix: float = setting(0.5, 0, 1, "the teacher's share of the target where the two agree")
-    sharpen: float = setting(1.5, 1, 10, "power of the mixed target")
+    correction: float = setting(0.5, 0, 1, "the teacher's final share of the target, class by class as it learns")
     multi_scale: float = setting(0.0, 0, 100, "multi-scale prediction distillation at every step")
     contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")
     temperature: float = setting(2.0, 0.1, 100)
@@ -89,6 +83,32 @@ class SupervisedSettings(TrainSettings):
 
 
 SETTINGS: dict[str, type[TrainSettings]] = {"scribble": ScribbleSettings, "supervised": SupervisedSettings}
+
+
+@dataclass(frozen=True)
+class View:
+    """How training items are seen: what :class:`TrainSettings` may leave open, with every choice made."""
+
+    augmentation: float
+    position: bool
+    context: int
+    fine_width: int
+    rare_items: float
+
+
+ONE_CASE = View(augmentation=0.4, position=True, context=1, fine_width=24, rare_items=0.5)
+SEVERAL_CASES = View(augmentation=1.0, position=False, context=0, fine_width=0, rare_items=0.0)
+
+
+def view_for(settings: TrainSettings, annotated: int) -> View:
+    """The view that fits ``annotated`` cases, where the settings do not say otherwise.
+
+    A student of one volume is shown that volume: it may know where it looks and needs few changes of view.
+    A student of several meets strangers: place means less and views must differ.
+    """
+    said = {f.name: getattr(settings, f.name) for f in dataclasses.fields(View)}
+    usual = ONE_CASE if annotated == 1 else SEVERAL_CASES
+    return dataclasses.replace(usual, **{name: value for name, value in said.items() if value is not None})
 
 
 def preset_folder() -> Path:

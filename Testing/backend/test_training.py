@@ -1,0 +1,165 @@
+"""A whole run on phantoms whose right answer is known: previews, corrections, resuming, the gate."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slicer_kdseg.protocol.errors import BadAnnotation
+from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.messages import HeldOut, JobRequest, RevisionJoined, StateChanged, Suggestion
+from slicer_kdseg.protocol.settings import resolve
+from training_backend.data.annotator import annotate
+from training_backend.data.phantom import CONTRACT, phantom
+from training_backend.engine.desk import Orders, Revision
+from training_backend.export.model import load_model
+from training_backend.jobs.training import Training, TrainingCase
+
+AFFINE = np.diag([1.0, 1.0, 6.0, 1.0])
+QUICK = {"channels": 8, "levels": 4, "batch": 4, "slice_size": 48, "threads": 1}
+
+
+class ListDesk:
+    """Keeps everything that a run says; ``script`` maps a number of questions asked to an order."""
+
+    def __init__(self, script: dict[int, Orders] | None = None) -> None:
+        self.script = script or {}
+        self.asked = 0
+        self.events: list = []
+        self.previews: list = []
+        self.candidates: list = []
+
+    def orders(self) -> Orders:
+        self.asked += 1
+        ends = [order for asked, order in self.script.items() if order.end and asked <= self.asked]
+        return self.script.get(self.asked, ends[0] if ends else Orders())
+
+    def emit(self, payload) -> None:
+        self.events.append(payload)
+
+    def preview(self, case, labels, source, step, revision, uncertainty=None, sentence="") -> None:
+        self.previews.append((source, labels.copy(), step, revision, uncertainty, sentence))
+
+    def candidate(self, folder: Path, scores, not_worse, sentence) -> None:
+        self.candidates.append((load_model(folder, "cpu"), not_worse, sentence))
+
+    def of(self, kind: type) -> list:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.mean([2 * ((a == k) & (b == k)).sum() / ((a == k).sum() + (b == k).sum()) for k in (1, 2, 3)]))
+
+
+@pytest.fixture(scope="module")
+def a_scribbled_phantom() -> tuple[TrainingCase, np.ndarray]:
+    image, labels = phantom((10, 48, 48))
+    strokes = annotate(labels, seed=0)
+    return TrainingCase("a" * 64, "phantom", image, AFFINE, "scribble", 1, strokes), labels
+
+
+def a_training(folder: Path, case: TrainingCase, desk: ListDesk, method: str = "scribble", **settings) -> Training:
+    request = JobRequest(method, CONTRACT, ())
+    return Training(folder, request, resolve(method, "fast", QUICK | settings), [replace(case)], desk)
+
+
+def test_a_run_shows_grow_cut_first_and_ends_with_a_model_that_predicts(tmp_path, a_scribbled_phantom):
+    case, truth = a_scribbled_phantom
+    desk = ListDesk()
+    a_training(tmp_path, case, desk, seconds=15.0).run()
+    source, first, step, revision, _, _ = desk.previews[0]
+    assert (source, step, revision) == ("growcut", 0, 1)
+    assert desk.of(HeldOut)
+    assert desk.of(Suggestion)
+    assert [event.state for event in desk.of(StateChanged)] == ["preparing", "training", "validating"]
+    model, not_worse, _ = desk.candidates[-1]
+    assert not_worse
+    assert dice(model.predict(case.image, AFFINE), truth) > 0.85
+    assert dice(first, truth) > 0.6
+    other, other_truth = phantom((10, 48, 48), seed=5)
+    assert dice(model.predict(other, AFFINE), other_truth) > 0.8
+
+
+def test_a_correction_joins_the_running_job_and_is_learnt(tmp_path, a_scribbled_phantom):
+    case, truth = a_scribbled_phantom
+    corrected = case.annotation.copy()
+    corrected[5, 20:30, 20:30] = truth[5, 20:30, 20:30]
+    desk = ListDesk({5: Orders(revisions=(Revision(case.id, 2, corrected, None),))})
+    training = a_training(tmp_path, case, desk, steps=12, release=0.0)
+    training.run()
+    (joined,) = desk.of(RevisionJoined)
+    assert (joined.case, joined.revision) == (case.id, 2)
+    assert joined.step < 12
+    assert (training.items.strokes_of(0)[5, 20:30, 20:30].numpy() == truth[5, 20:30, 20:30]).all()
+    assert desk.previews[-1][3] == 2
+
+
+def test_held_out_strokes_are_not_taught_until_they_are_released(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    desk = ListDesk({3: Orders(end="cancel")})
+    training = a_training(tmp_path, case, desk, steps=50)
+    training.run()
+    held = training.examiner.held[case.id] != UNLABELLED
+    assert held.any()
+    assert (training.items.strokes_of(0).numpy()[held] == -1).all()
+    released = a_training(tmp_path / "b", case, ListDesk(), steps=4, release=0.5)
+    released.run()
+    assert (released.items.strokes_of(0).numpy()[held] == case.annotation[held]).all()
+
+
+def test_a_bad_student_is_not_shown(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    desk = ListDesk()
+    a_training(tmp_path, case, desk, steps=2, learning_rate=1e-6, consult=0.0).run()
+    source, shown, _, _, _, sentence = desk.previews[-1]
+    assert source == "growcut"
+    assert np.array_equal(shown, desk.previews[0][1])
+    assert "Grow-cut stays" in sentence
+
+
+def test_stop_keeps_a_model_and_cancel_keeps_none(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    stopped, cancelled = ListDesk({3: Orders(end="stop")}), ListDesk({3: Orders(end="cancel")})
+    a_training(tmp_path / "s", case, stopped, steps=500).run()
+    a_training(tmp_path / "c", case, cancelled, steps=500).run()
+    assert len(stopped.candidates) >= 1
+    assert stopped.of(StateChanged)[-1].state == "validating"
+    assert cancelled.of(StateChanged)[-1].state == "training"
+
+
+def test_a_run_goes_on_from_its_checkpoint(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    first = a_training(tmp_path, case, ListDesk({4: Orders(end="cancel")}), steps=10)
+    first.run()
+    second = a_training(tmp_path, case, ListDesk(), steps=10)
+    second.run()
+    assert first.step == 4
+    assert second.step == 10
+    assert second.method.learner.optimizer.state_dict()["state"][0]["step"] > 6
+
+
+def test_dense_labels_train_the_reference(tmp_path):
+    image, labels = phantom((10, 48, 48))
+    case = TrainingCase("d" * 64, "dense", image, AFFINE, "dense", 1, labels)
+    desk = ListDesk()
+    a_training(tmp_path, case, desk, method="supervised", seconds=12.0).run()
+    assert {preview[0] for preview in desk.previews} == {"student"}
+    assert dice(desk.candidates[-1][0].predict(image, AFFINE), labels) > 0.9
+
+
+def test_a_model_is_compared_with_the_one_before(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    good, bad = ListDesk(), ListDesk()
+    a_training(tmp_path / "good", case, good, seconds=10.0).run()
+    request = JobRequest("scribble", CONTRACT, ())
+    settings = resolve("scribble", "fast", QUICK | {"steps": 2, "learning_rate": 1e-6})
+    older = tmp_path / "good" / "candidate"
+    Training(tmp_path / "bad", request, settings, [replace(case)], bad, previous=older).run()
+    assert bad.candidates[-1][1] is False
+    assert "stays" in bad.candidates[-1][2]
+
+
+def test_a_job_without_an_annotation_is_refused(tmp_path):
+    with pytest.raises(BadAnnotation, match="draw on at least one"):
+        Training(tmp_path, JobRequest("scribble", CONTRACT, ()), resolve("scribble"), [], ListDesk())

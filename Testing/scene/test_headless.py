@@ -7,7 +7,7 @@ import pytest
 
 from slicer_kdseg.headless import boot as boot_module
 from slicer_kdseg.headless.boot import HeadlessSlicer, NoSlicerParts, require_slicer_core
-from slicer_kdseg.headless.files import load_segmentation, load_volume, open_scene, save_scene
+from slicer_kdseg.headless.files import load_segmentation, load_volume, open_scene, save_node, save_scene
 from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError, OutOfSpace
 
 
@@ -63,6 +63,17 @@ def test_a_scene_is_written_whole_or_not_at_all(
     a_slicer.scene = real
     assert path.read_bytes() == before
     assert [child.name for child in path.parent.iterdir()] == ["scene.mrb"]
+
+
+def test_a_relative_path_means_the_current_folder(
+    a_slicer: HeadlessSlicer, its_segmentation: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_node(a_slicer, its_segmentation, Path("out/segmentation.seg.nrrd"))
+    save_scene(a_slicer, Path("out/scene.mrb"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"segmentation.seg.nrrd", "scene.mrb"}
+    assert load_segmentation(a_slicer, Path("out/segmentation.seg.nrrd")).GetSegmentation().GetNumberOfSegments() == 7
+    open_scene(a_slicer, Path("out/scene.mrb"))
 
 
 def test_a_damaged_scene_is_refused(a_slicer: HeadlessSlicer, tmp_path: Path) -> None:

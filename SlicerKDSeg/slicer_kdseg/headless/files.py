@@ -1,7 +1,8 @@
 """Images, segmentations and scenes from and to files, through Slicer's own storage nodes.
 
 Readable: NRRD, NIfTI, ``.seg.nrrd``. Written: ``.mrb`` (the whole scene), ``.seg.nrrd`` (names,
-colours, terminology and ids kept) and NRRD or NIfTI volumes.
+colours, terminology and ids kept) and NRRD or NIfTI volumes. Storage nodes look for relative paths in the
+scene's own folder, so they are given absolute ones.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def load_volume(host: HeadlessSlicer, path: Path, labelmap: bool = False) -> Any
     """The volume node of an image file. Raises :class:`BadImage` with a sentence that names the file."""
     _require(path, IMAGE_SUFFIXES, BadImage)
     options = LABELMAP if labelmap else 0
-    volume = host.volumes.AddArchetypeVolume(str(path), _stem(path), options)
+    volume = host.volumes.AddArchetypeVolume(str(path.absolute()), _stem(path), options)
     if volume is None or volume.GetImageData() is None:
         raise BadImage(f"'{path.name}' cannot be read as an image; it may be cut off, export it again.")
     return volume
@@ -38,7 +39,7 @@ def load_segmentation(host: HeadlessSlicer, path: Path) -> Any:
     check_whole(path)
     node = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _stem(path))
     storage = host.scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
-    storage.SetFileName(str(path))
+    storage.SetFileName(str(path.absolute()))
     node.SetAndObserveStorageNodeID(storage.GetID())
     if not storage.ReadData(node):
         host.scene.RemoveNode(storage)
@@ -55,7 +56,7 @@ def save_node(host: HeadlessSlicer, node: Any, path: Path) -> None:
     if storage.GetScene() is None:
         host.scene.AddNode(storage)
         node.SetAndObserveStorageNodeID(storage.GetID())
-    storage.SetFileName(str(path))
+    storage.SetFileName(str(path.absolute()))
     storage.UseCompressionOn()
     if not storage.WriteData(node):
         raise _write_failed(path)
@@ -67,7 +68,7 @@ def save_scene(host: HeadlessSlicer, path: Path) -> None:
     part = path.with_name(f".{path.stem}.part.mrb")
     try:
         with _without_chatter():
-            written = host.scene.WriteToMRB(str(part))
+            written = host.scene.WriteToMRB(str(part.absolute()))
         if not written or not part.exists():
             raise _write_failed(path)
         os.replace(part, path)
@@ -79,7 +80,7 @@ def open_scene(host: HeadlessSlicer, path: Path) -> None:
     """Replace the scene's content by a ``.mrb``. Raises :class:`KDSegError` with a sentence."""
     _require(path, (".mrb",), KDSegError)
     host.scene.Clear(False)
-    if not host.scene.ReadFromMRB(str(path)):
+    if not host.scene.ReadFromMRB(str(path.absolute())):
         raise KDSegError(f"'{path.name}' cannot be opened as a scene; it may be cut off.")
 
 

@@ -16,15 +16,17 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import HeldOut
 from training_backend.cli import bench_pushback, doctor
-from training_backend.cli.bench_quality import BenchRow, summary
+from training_backend.cli.bench_quality import BenchRow, growcut_as_it_is, summary
 from training_backend.cli.main import main
 from training_backend.cli.progress import ProgressBar, duration
 from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.cli.train import shown_labels
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
+from training_backend.data.growcut import growcut
 from training_backend.data.phantom import phantom
 from training_backend.jobs.training import TrainingCase
 
@@ -220,13 +222,31 @@ def test_the_benchmark_update_is_everywhere_and_the_edit_is_local():
     assert np.ptp(np.argwhere(local != before)[:, 0]) < 20
 
 
-def test_the_summary_groups_by_method_setting_and_data():
-    rows = [BenchRow("scribble", "30 s", "ct", seed, "a", 30.0, {"x": 0.5}, 0.4 + 0.1 * seed) for seed in range(3)]
-    rows.append(BenchRow("growcut", "from the strokes", "ct", 0, "a", 1.0, {"x": 0.5}, 0.5))
+def test_the_summary_groups_by_method_setting_data_and_budget():
+    def a_row(method: str, seed: int, seconds: float, mean: float) -> BenchRow:
+        return BenchRow(method, "scribbled", "ct", seed, "a", seconds, {"x": 0.5}, mean, seconds + 2)
+
+    rows = [a_row("scribble", seed, budget, 0.4 + 0.1 * seed) for seed in range(3) for budget in (30.0, 60.0)]
+    rows += [a_row("growcut", 0, 1.0, 0.5), a_row("growcut", 1, 3.0, 0.6)]
     lines = summary(rows)
-    assert [(line["method"], line["n"]) for line in lines] == [("scribble", 3), ("growcut", 1)]
+    found = [(line["method"], line["cpu_seconds"], line["n"]) for line in lines]
+    assert found == [("scribble", 30.0, 3), ("scribble", 60.0, 3), ("growcut", 2.0, 2)]
     assert lines[0]["mean_dice"] == pytest.approx(0.5)
     assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]
+    assert lines[0]["spent_cpu_seconds"] == pytest.approx(32.0)
+
+
+def test_the_plain_growcut_loses_strokes_on_the_border_and_the_padded_one_does_not():
+    pytest.importorskip("slicer")
+    image, truth = phantom((12, 40, 40))
+    strokes = annotate(truth)
+    inner = np.zeros(truth.shape, bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    plain, padded = growcut_as_it_is(image, strokes), growcut(image, strokes)
+    assert (plain == padded)[inner].mean() > 0.98
+    edge = np.full(truth.shape, UNLABELLED, np.uint8)
+    edge[0, 5:35, 20], edge[6, 5, 20] = 1, 0
+    assert (growcut_as_it_is(image, edge) == 1).mean() < (growcut(image, edge) == 1).mean()
 
 
 def test_no_annotated_case_is_shown_below_its_growcut(tmp_path):

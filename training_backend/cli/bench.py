@@ -85,14 +85,16 @@ def _say(sentence: str) -> None:
 
 
 def _tell(row: Any) -> None:
-    print(f"  {row.case:<22} {row.method:<22} {row.setting:<18} {row.cpu_seconds:7.1f} CPU s  {row.mean_dice:.3f}")
+    cost = f"{row.cpu_seconds:5.0f} ({row.spent_cpu_seconds:.1f}) CPU s"
+    print(f"  {row.case:<22} {row.method:<15} {row.setting:<12} {cost:>20}  {row.mean_dice:.3f}", flush=True)
 
 
 def _report(result: dict[str, Any]) -> None:
-    print(f"\n{'method':<22} {'setting':<18} {'data':<18} {'CPU s':>7}  mean Dice [95 % interval]  n")
+    print(f"\n{'method':<15} {'setting':<12} {'data':<12} {'CPU s':>6} {'(spent)':>8}  mean Dice [95 % interval]  n")
     for line in result["summary"]:
         low, high = line["ci"]
-        told = f"{line['cpu_seconds']:7.1f}  {line['mean_dice']:.3f} [{low:.3f}, {high:.3f}]  {line['n']}"
-        print(f"{line['method']:<22} {line['setting']:<18} {line['data']:<18} {told}")
+        cost = f"{line['cpu_seconds']:6.0f} {line['spent_cpu_seconds']:8.1f}"
+        told = f"{line['mean_dice']:.3f} [{low:.3f}, {high:.3f}]  {line['n']}"
+        print(f"{line['method']:<15} {line['setting']:<12} {line['data']:<12} {cost}  {told}")
     for name, value in {**result["ratios"], **result["seconds"]}.items():
         print(f"{name:<32} {value}")

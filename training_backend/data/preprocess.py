@@ -27,7 +27,8 @@ class Preprocess:
     ``dims``: 2 = slices across ``slice_axis``, 3 = whole volumes. ``spacing_mm``: working spacing in the
     order of the turned array, through-plane first; in 2-D only the last two entries are used.
     ``context``: neighbouring slices on each side that come along as channels (2-D only).
-    ``position``: add the place in the volume (-1..1 an axis) as channels.
+    ``position``: add the place in the volume (-1..1 an axis) as channels. ``scales``: factors on the sides
+    over which predictions are averaged.
     """
 
     dims: int
@@ -35,6 +36,7 @@ class Preprocess:
     spacing_mm: tuple[float, float, float]
     context: int = 0
     position: bool = False
+    scales: tuple[float, ...] = (1.0,)
 
     @property
     def channels(self) -> int:
@@ -115,7 +117,7 @@ class Preprocess:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Preprocess:
-        return cls(**(body | {"spacing_mm": tuple(body["spacing_mm"])}))
+        return cls(**(body | {name: tuple(body[name]) for name in ("spacing_mm", "scales")}))
 
 
 def standardise(image: Tensor) -> Tensor:
@@ -156,6 +158,7 @@ def fit(
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         context=view.context if anisotropic and not flat else 0,
         position=view.position,
+        scales=(0.9, 1.0, 1.1) if view.several_scales else (1.0,),
     )
 
 

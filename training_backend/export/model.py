@@ -48,7 +48,8 @@ class Model:
         """(D, H, W) with its affine (index to RAS mm) -> (K+1, D', H', W') at working spacing."""
         device = next(self.network.parameters()).device
         ready = self.preprocess.image(image, spacing_mm(affine)).to(device)
-        return predict(self.network, ready, self.network.shape.divisor(), self.dtype, cancelled=cancelled)
+        divisor, scales = self.network.shape.divisor(), self.preprocess.scales
+        return predict(self.network, ready, divisor, self.dtype, scales=scales, cancelled=cancelled)
 
     def predict(self, image: np.ndarray, affine: np.ndarray, cancelled: Callable[[], bool] = bool) -> np.ndarray:
         """(D, H, W) with its affine (index to RAS mm) -> class ids (D, H, W) uint8 on the same grid."""

@@ -296,7 +296,8 @@ class Training:
 
     def _probability(self, network: torch.nn.Module, place: int) -> Tensor:
         learner = self.method.learner
-        return predict(network, self.items.whole_image(place), learner.shape.divisor(), learner.dtype)
+        image, divisor = self.items.whole_image(place), learner.shape.divisor()
+        return predict(network, image, divisor, learner.dtype, scales=self.preprocess.scales)
 
     def _consensus(self, probability: Tensor, place: int) -> np.ndarray:
         """What student and first teachers together make of an annotated case, (D, H, W) ids."""

@@ -51,6 +51,7 @@ class TrainSettings:
     position: bool | None = setting(None, hint="tell the network where in the volume it looks; none = for one case")
     context: int | None = setting(None, 0, 3, "slices on each side that come along; none = 1 for one case, else 0")
     fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")
+    several_scales: bool | None = setting(None, hint="average predictions over three sizes; none = for several cases")
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
     consult: float = setting(0.5, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
@@ -94,10 +95,11 @@ class View:
     context: int
     fine_width: int
     rare_items: float
+    several_scales: bool
 
 
-ONE_CASE = View(augmentation=0.4, position=True, context=1, fine_width=24, rare_items=0.5)
-SEVERAL_CASES = View(augmentation=1.0, position=False, context=0, fine_width=0, rare_items=0.0)
+ONE_CASE = View(0.4, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False)
+SEVERAL_CASES = View(1.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True)
 
 
 def view_for(settings: TrainSettings, annotated: int) -> View:

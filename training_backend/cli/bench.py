@@ -11,11 +11,18 @@ import json
 import math
 import platform
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from slicer_kdseg.protocol.errors import BadRequest
+
+if TYPE_CHECKING:
+    from training_backend.cli.bench_quality import BenchRow
 
 LIVE_SECONDS = 40.0
+PARTS = ("scene", "previews", "ct", "acdc")
 PROMISED = ("pushback_full_vs_gzip_nrrd", "pushback_local_vs_gzip_nrrd", "scene_update_vs_import")
 
 
@@ -25,6 +32,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds acdc_scribble/")
     parser.add_argument("--seconds", type=float, default=math.inf, help="shorten every training budget to this")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.set_defaults(run=run)
 
@@ -32,19 +40,21 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from training_backend.cli import bench_pushback, bench_quality
 
-    print("Bringing results into the scene ...", flush=True)
-    costs = bench_pushback.measure()
-    print("Time to previews, with a real backend and a real scene ...", flush=True)
-    live = _live(min(LIVE_SECONDS, options.seconds))
+    parts = options.only or [part for part in PARTS if part != "acdc" or options.data is not None]
+    if "acdc" in parts and options.data is None:
+        raise BadRequest("The part 'acdc' needs --data with the folder that holds acdc_scribble/.")
+    costs, live = {}, {}
+    if "scene" in parts:
+        _say("Bringing results into the scene")
+        costs = bench_pushback.measure()
+    if "previews" in parts:
+        _say("Time to previews, with a real backend and a real scene")
+        live = _live(min(LIVE_SECONDS, options.seconds))
     rows = []
-    for row in bench_quality.on_the_ct(options.seeds, options.seconds, _say):
+    for row in _rows(parts, options):
         rows.append(row)
         _tell(row)
-    if options.data is not None:
-        for row in bench_quality.on_acdc(options.data, options.seeds, options.seconds, _say):
-            rows.append(row)
-            _tell(row)
-    ratios = {name: round(costs[name], 4) for name in PROMISED}
+    ratios = {name: round(costs[name], 4) for name in PROMISED if name in costs}
     result = {
         "rows": bench_quality.as_json(rows),
         "summary": bench_quality.summary(rows),
@@ -59,6 +69,15 @@ def run(options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(f"Written to {options.json}.")
     return 0
+
+
+def _rows(parts: list[str], options: argparse.Namespace) -> Iterator[BenchRow]:
+    from training_backend.cli import bench_quality
+
+    if "ct" in parts:
+        yield from bench_quality.on_the_ct(options.seeds, options.seconds, _say)
+    if "acdc" in parts:
+        yield from bench_quality.on_acdc(options.data, options.seeds, options.seconds, _say)
 
 
 def _live(seconds: float) -> dict[str, float]:
@@ -84,7 +103,7 @@ def _say(sentence: str) -> None:
     print(f"{sentence} ...", flush=True)
 
 
-def _tell(row: Any) -> None:
+def _tell(row: BenchRow) -> None:
     cost = f"{row.cpu_seconds:5.0f} ({row.spent_cpu_seconds:.1f}) CPU s"
     print(f"  {row.case:<22} {row.method:<15} {row.setting:<12} {cost:>20}  {row.mean_dice:.3f}", flush=True)
 

@@ -28,7 +28,7 @@ from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
 from training_backend.data.growcut import growcut
 from training_backend.data.phantom import phantom
-from training_backend.jobs.training import TrainingCase
+from training_backend.jobs.material import TrainingCase
 
 TINY = [f"--set={text}" for text in ("channels=4", "levels=2", "slice_size=32", "volume_size=32", "device=cpu")]
 CLASSES = {"1": {"name": "ball"}, "2": {"name": "shell"}, "3": {"name": "rod"}}

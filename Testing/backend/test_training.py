@@ -14,7 +14,8 @@ from training_backend.data.annotator import annotate
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.desk import Orders, Revision
 from training_backend.export.model import load_model
-from training_backend.jobs.training import Training, TrainingCase
+from training_backend.jobs.material import TrainingCase
+from training_backend.jobs.training import Training
 
 AFFINE = np.diag([1.0, 1.0, 6.0, 1.0])
 QUICK = {"channels": 8, "levels": 4, "batch": 4, "slice_size": 48, "threads": 1}
@@ -85,13 +86,13 @@ def test_a_correction_joins_the_running_job_and_is_learnt(tmp_path, a_scribbled_
     case, truth = a_scribbled_phantom
     corrected = case.annotation.copy()
     corrected[5, 20:30, 20:30] = truth[5, 20:30, 20:30]
-    desk = ListDesk({5: Orders(revisions=(Revision(case.id, 2, corrected, None),))})
+    desk = ListDesk({6: Orders(revisions=(Revision(case.id, 2, corrected, None),))})
     training = a_training(tmp_path, case, desk, steps=12, release=0.0)
     training.run()
     (joined,) = desk.of(RevisionJoined)
     assert (joined.case, joined.revision) == (case.id, 2)
     assert joined.step < 12
-    assert (training.items.strokes_of(0)[5, 20:30, 20:30].numpy() == truth[5, 20:30, 20:30]).all()
+    assert (training.material.items.strokes_of(0)[5, 20:30, 20:30].numpy() == truth[5, 20:30, 20:30]).all()
     assert desk.previews[-1][3] == 2
 
 
@@ -102,10 +103,10 @@ def test_held_out_strokes_are_not_taught_until_they_are_released(tmp_path, a_scr
     training.run()
     held = training.examiner.held[case.id] != UNLABELLED
     assert held.any()
-    assert (training.items.strokes_of(0).numpy()[held] == -1).all()
+    assert (training.material.items.strokes_of(0).numpy()[held] == -1).all()
     released = a_training(tmp_path / "b", case, ListDesk(), steps=4, release=0.5)
     released.run()
-    assert (released.items.strokes_of(0).numpy()[held] == case.annotation[held]).all()
+    assert (released.material.items.strokes_of(0).numpy()[held] == case.annotation[held]).all()
 
 
 def test_a_bad_student_is_not_shown(tmp_path, a_scribbled_phantom):
@@ -130,7 +131,7 @@ def test_stop_keeps_a_model_and_cancel_keeps_none(tmp_path, a_scribbled_phantom)
 
 def test_a_run_goes_on_from_its_checkpoint(tmp_path, a_scribbled_phantom):
     case, _ = a_scribbled_phantom
-    first = a_training(tmp_path, case, ListDesk({4: Orders(end="cancel")}), steps=10)
+    first = a_training(tmp_path, case, ListDesk({5: Orders(end="cancel")}), steps=10)
     first.run()
     second = a_training(tmp_path, case, ListDesk(), steps=10)
     second.run()

@@ -12,11 +12,12 @@ import numpy as np
 
 from slicer_kdseg.protocol import checks, settings
 from slicer_kdseg.protocol.digests import case_id
-from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings, OutOfSpace
+from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
 from slicer_kdseg.scene.background import with_automatic_background
 from training_backend.cli.interrupt import on_first_interrupt
+from training_backend.cli.results_folder import writable
 from training_backend.data.cases import Case, write_labels
 from training_backend.data.folder import CaseFolder, read_case_folder
 from training_backend.report.metrics import dice_by_class
@@ -24,7 +25,7 @@ from training_backend.report.metrics import dice_by_class
 if TYPE_CHECKING:
     from training_backend.cli.terminal_desk import TerminalDesk
     from training_backend.export.model import Model
-    from training_backend.jobs.training import TrainingCase
+    from training_backend.jobs.material import TrainingCase
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = annotated_cases(folder, options.method, options.automatic_background)
     used = tuple(CaseInUse(case.id, case.revision, case.kind, case.name) for case in chosen)
     request = JobRequest(options.method, folder.contract, used, options.preset, differences)
-    _writable(options.out)
+    writable(options.out)
     waiting = len(folder.cases) - len(chosen)
     print(f"Training '{options.method}' on {len(chosen)} annotated cases, {waiting} more will be segmented.")
     return _train(options.out, request, resolved, chosen, folder)
@@ -66,7 +67,7 @@ def annotated_cases(folder: CaseFolder, method: str, automatic_background: bool 
 
     Raises :class:`BadAnnotation` when nothing is annotated or a class or the background is missing everywhere.
     """
-    from training_backend.jobs.training import TrainingCase
+    from training_backend.jobs.material import TrainingCase
 
     chosen = []
     for case in folder.cases:
@@ -141,12 +142,3 @@ def _compare(case: Case, labels: np.ndarray, folder: CaseFolder) -> None:
     found = dice_by_class(labels, case.labels, tuple(label.id for label in folder.contract.foreground))
     told = ", ".join(f"{folder.contract.by_id(id_).name} {value:.3f}" for id_, value in found.items())
     print(f"  {case.name}: Dice against labels/: {told}")
-
-
-def _writable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ".kdseg-write-test").write_text("x", encoding="utf-8")
-        (out / ".kdseg-write-test").unlink()
-    except OSError as problem:
-        raise OutOfSpace(f"'{out}' cannot be written to ({problem.strerror}); choose another --out folder.") from None

@@ -55,3 +55,14 @@ def hold_out(strokes: np.ndarray, share: float = 0.15, seed: int = 0) -> tuple[n
             chosen.extend(rng.choice(own, max(1, round(share * len(own))), replace=False).tolist())
     out = np.isin(numbers, chosen)
     return np.where(out, UNLABELLED, strokes).astype(np.uint8), np.where(out, strokes, UNLABELLED).astype(np.uint8)
+
+
+def hold_out_slices(labels: np.ndarray, axis: int, share: float) -> np.ndarray:
+    """Dense ``labels`` (D, H, W) of about ``share`` of the slices that show a class; ``UNLABELLED`` elsewhere."""
+    turned = np.moveaxis(labels, axis, 0)
+    kept = np.full(turned.shape, UNLABELLED, np.uint8)
+    shown = np.flatnonzero(((turned > 0) & (turned != UNLABELLED)).any(axis=(1, 2)))
+    if share > 0 and len(shown) > 2:
+        chosen = shown[1 :: max(2, round(1 / share))]
+        kept[chosen] = turned[chosen]
+    return np.moveaxis(kept, 0, axis)

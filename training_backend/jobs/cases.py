@@ -19,6 +19,7 @@ from slicer_kdseg.protocol import checks, wire
 from slicer_kdseg.protocol.digests import annotation_digest, case_id
 from slicer_kdseg.protocol.errors import BadAnnotation, BadFrame, BadRequest, NotFound
 from slicer_kdseg.protocol.frames import Frame, decode_array, decode_frames
+from slicer_kdseg.protocol.header import headers
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind
 from training_backend.jobs.database import Database
@@ -73,11 +74,11 @@ class Cases:
 
     def put(self, case: str, body: bytes) -> None:
         """Check and keep an image frame under its content address; a second time changes nothing."""
+        checks.check_fits_memory(headers(body, max_frames=1)[0].shape)  # before it is unpacked
         frame = decode_array(body)
         if frame.kind != "image" or frame.affine is None:
             raise BadFrame(f"A case is a frame of kind 'image' with an affine, got kind '{frame.kind}'; send that.")
         checks.check_image(frame.array, frame.affine)
-        checks.check_fits_memory(frame.array.shape)
         found = case_id(frame.array, frame.affine)
         if found != case:
             raise BadRequest(f"The image's address is {found[:12]}, not {case[:12]}; send it again.")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from slicer_kdseg.protocol.errors import Conflict, OutOfSpace
+from slicer_kdseg.protocol.errors import Busy, Conflict, OutOfSpace
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -128,6 +128,7 @@ class Database:
         """All or nothing. ``durable`` waits for the disk, so that a power cut takes nothing back.
 
         A killed process loses no committed row either way; progress events can do without the wait.
+        Raises :class:`OutOfSpace`, or :class:`Busy` when another process writes for 20 seconds on end.
         """
         with self._lock:
             connection = self._connection
@@ -142,6 +143,10 @@ class Database:
                         connection.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise Busy(
+                        f"The data in {self.path.parent} are being written to; try again in a moment."
+                    ) from error
                 if "full" not in str(error) and "disk I/O" not in str(error):
                     raise
                 raise OutOfSpace(f"There is no space left in {self.path.parent} ({error}); free some.") from error

@@ -1,0 +1,145 @@
+"""What a run learns from: its cases as tensors, the strokes kept aside, and what the first teachers believe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.messages import AnnotationKind, JobRequest
+from slicer_kdseg.protocol.settings import TrainSettings, View
+from training_backend.data import preprocess
+from training_backend.data.cases import spacing_mm
+from training_backend.data.growcut import growcut
+from training_backend.data.items import Items, PreparedCase, hot
+from training_backend.data.strokes import hold_out, hold_out_slices
+from training_backend.engine.desk import Revision
+from training_backend.jobs.examiner import Examiner
+from training_backend.methods.first_teachers import Stacking, beliefs
+from training_backend.methods.votes import Seen
+
+
+@dataclass
+class TrainingCase:
+    """A case as a run needs it: ``image`` (D, H, W), ``affine`` index to RAS mm, ``annotation`` uint8 class
+    ids with ``UNLABELLED``, ``growcut`` of all its strokes if somebody has computed it already."""
+
+    id: str
+    name: str
+    image: np.ndarray
+    affine: np.ndarray
+    kind: AnnotationKind
+    revision: int
+    annotation: np.ndarray
+    growcut: np.ndarray | None = None
+
+    def grown(self) -> np.ndarray:
+        """Grow-cut of all its strokes, computed once."""
+        if self.growcut is None:
+            self.growcut = growcut(self.image, self.annotation)
+        return self.growcut
+
+
+class Material:
+    """The cases of a run, the first of which previews show; keeps ``examiner`` in strokes and grow-cuts.
+
+    Until :meth:`release` the strokes kept aside teach nobody. ``dense``: the labels are complete, and nobody
+    needs to believe anything.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[TrainingCase],
+        request: JobRequest,
+        settings: TrainSettings,
+        view: View,
+        examiner: Examiner,
+    ) -> None:
+        self.cases = list(cases)
+        self.settings = settings
+        self.examiner = examiner
+        self.dense = request.method == "supervised"
+        self.released = False
+        self.belief_seconds = 0.0
+        self._ids = np.array(request.labels.ids, np.uint8)
+        self._channel_of = np.full(256, -1)
+        self._channel_of[self._ids] = np.arange(len(self._ids))
+        spacings = [spacing_mm(case.affine) for case in cases]
+        self.preprocess = preprocess.fit([case.image.shape for case in cases], spacings, settings, view)
+        for case in self.cases:
+            self.examiner.held[case.id] = self._kept_aside(case)
+
+    def open(self, device: torch.device) -> None:
+        """Ask the first teachers, which takes seconds, and put everything on ``device``."""
+        self.items = Items(self._prepared(self.cases), self.preprocess.dims, device)
+
+    def join(self, revision: Revision) -> TrainingCase:
+        """Take a correction in; what is kept aside stays so, unless the user has changed it."""
+        place = next(place for place, case in enumerate(self.cases) if case.id == revision.case)
+        case = self.cases[place]
+        case.annotation, case.growcut, case.revision = revision.labels, revision.growcut, revision.number
+        held = self.examiner.held[case.id]
+        self.examiner.held[case.id] = np.where(held == revision.labels, held, UNLABELLED).astype(np.uint8)
+        self.items.replace(place, self._prepared([case])[0])
+        return case
+
+    def release(self, believe_anew: bool) -> None:
+        """The strokes kept aside have done their work as judges and become teachers.
+
+        ``believe_anew``: the first teachers hear them too; otherwise the strokes speak for themselves only.
+        """
+        self.released = True
+        if believe_anew:
+            for place, prepared in enumerate(self._prepared(self.cases)):
+                self.items.replace(place, prepared)
+        else:
+            for place, case in enumerate(self.cases):
+                self.items.replace_strokes(place, self._taught(case))
+
+    def labels(self, probability: Tensor, place: int) -> np.ndarray:
+        """(K+1, D', H', W') at working spacing -> class ids (D, H, W) of case number ``place``."""
+        return self._restored(probability, self.cases[place])
+
+    def heard(self, probability: Tensor, place: int) -> np.ndarray:
+        """What student and first teachers together make of an annotated case, (D, H, W) ids."""
+        share = 0.0 if self.dense else self.settings.consult
+        return self.labels((1.0 - share) * probability + share * self.items.belief_of(place), place)
+
+    def _kept_aside(self, case: TrainingCase) -> np.ndarray:
+        if case.kind == "scribble":
+            return hold_out(case.annotation, self.settings.held_out, self.settings.seed)[1]
+        return hold_out_slices(case.annotation, self.preprocess.slice_axis, self.settings.held_out)
+
+    def _prepared(self, cases: Sequence[TrainingCase]) -> list[PreparedCase]:
+        """Working tensors of some cases, without what is kept aside until it is released."""
+        start = time.process_time()
+        images = [self.preprocess.image(case.image, spacing_mm(case.affine)) for case in cases]
+        taught = [self._taught(case) for case in cases]
+        if self.dense:
+            believed = [hot(part, len(self._ids)) for part in taught]
+        else:
+            seen = [self._seen(image, part) for image, part in zip(images, taught, strict=True)]
+            believed = beliefs(seen, len(self._ids), Stacking(), self.settings.seed)
+            for case, part in zip(cases, seen, strict=True) if not self.released else ():
+                grown = torch.from_numpy(growcut(part.image, part.strokes).astype(np.int8))
+                self.examiner.growcut[case.id] = self._restored(hot(grown, len(self._ids)), case)
+        self.belief_seconds = time.process_time() - start
+        return [PreparedCase(*parts) for parts in zip((c.id for c in cases), images, taught, believed, strict=True)]
+
+    def _taught(self, case: TrainingCase) -> Tensor:
+        """(D', H', W') int8 channels of the strokes that may teach."""
+        held = self.examiner.held[case.id]
+        strokes = case.annotation if self.released else np.where(held == UNLABELLED, case.annotation, UNLABELLED)
+        return self.preprocess.labels(strokes, spacing_mm(case.affine), self._channel_of)
+
+    def _seen(self, image: Tensor, strokes: Tensor) -> Seen:
+        drawn = np.where(strokes.numpy() < 0, UNLABELLED, strokes.numpy()).astype(np.uint8)
+        return Seen(image[0].numpy(), drawn, self.preprocess.spacing_mm)
+
+    def _restored(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
+        return self._ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]

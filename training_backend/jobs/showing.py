@@ -1,0 +1,115 @@
+"""A look at where a run stands: the model is saved, loaded back and predicts, and what it predicts is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.messages import JobRequest, PreviewSource, Suggestion
+from slicer_kdseg.protocol.settings import TrainSettings
+from training_backend.engine.desk import Desk
+from training_backend.engine.predict import predict
+from training_backend.export.model import load_model, save_model
+from training_backend.jobs.doubt import doubt, next_slice
+from training_backend.jobs.examiner import Examiner
+from training_backend.jobs.material import Material, TrainingCase
+from training_backend.methods.learner import Learner
+
+
+class Showing:
+    """Shows previews through ``desk``; ``previous`` is the folder of the model that a new one is held against."""
+
+    def __init__(
+        self,
+        folder: Path,
+        request: JobRequest,
+        settings: TrainSettings,
+        material: Material,
+        examiner: Examiner,
+        desk: Desk,
+        previous: Path | None,
+    ) -> None:
+        self.folder, self.request, self.settings = folder, request, settings
+        self.material, self.examiner, self.desk = material, examiner, desk
+        self._older = self._predict_with(previous) if previous else None
+
+    def growcut(self, case: TrainingCase, step: int, sentence: str) -> None:
+        """Show grow-cut of all strokes of ``case``."""
+        self._preview(case, case.grown(), "growcut", step, sentence)
+
+    def look(self, learner: Learner, step: int, places: Sequence[int]) -> np.ndarray:
+        """Show and, while strokes are kept aside, examine the cases at ``places``; the first case is among them.
+
+        Every preview is made by the model as it was saved, so it is also the proof that the model works; that
+        model is handed in as the candidate. Returns what student and first teachers make of the first case.
+        """
+        material, examiner = self.material, self.examiner
+        draft = self.folder / "candidate"
+        save_model(draft, learner.teacher, material.preprocess, self.request.labels, self._card(step))
+        loaded = load_model(draft, material.items.device.type, learner.dtype).network
+        said = {place: self._probability(learner, loaded, place) for place in places}
+        heard = {place: material.heard(probability, place) for place, probability in said.items()}
+        if not material.released:
+            named = [material.cases[place].id for place in places]
+            alone = {case: material.labels(said[place], place) for case, place in zip(named, places, strict=True)}
+            together = {case: heard[place] for case, place in zip(named, places, strict=True)}
+            self.desk.emit(examiner.examine(step, together, alone))
+        for place in places:
+            self._show_better(learner, place, heard[place], said[place], step)
+        not_worse, sentence = examiner.against(material.cases[0].id, self._older)
+        self.desk.candidate(draft, examiner.alone, not_worse, sentence)
+        return heard[0]
+
+    def _show_better(self, learner: Learner, place: int, labels: np.ndarray, said: Tensor, step: int) -> None:
+        """The student's labels, or grow-cut's while the student is not as good, and where it is unsure."""
+        case, preprocess = self.material.cases[place], self.material.preprocess
+        unsure = doubt(said, self._probability(learner, learner.student, place), preprocess, case.image.shape)
+        verdict = self.examiner.verdict()
+        if self.material.dense:
+            self._preview(case, labels, "student", step, verdict, unsure)
+        elif self.examiner.student_leads:
+            drawn = np.where(case.annotation == UNLABELLED, labels, case.annotation)
+            self._preview(case, drawn, "student", step, verdict, unsure)
+        else:
+            self._preview(case, case.grown(), "growcut", step, verdict, unsure)
+        index = next_slice(unsure, case.annotation, preprocess.slice_axis)
+        if place == 0 and index is not None:
+            sentence = f"Slice {index + 1} has no stroke and is the least certain."
+            self.desk.emit(Suggestion(case.id, preprocess.slice_axis, index, sentence))
+
+    def _preview(
+        self,
+        case: TrainingCase,
+        labels: np.ndarray,
+        source: PreviewSource,
+        step: int,
+        sentence: str,
+        unsure: np.ndarray | None = None,
+    ) -> None:
+        self.desk.preview(case.id, labels, source, step, case.revision, unsure, sentence)
+
+    def _probability(self, learner: Learner, network: torch.nn.Module, place: int) -> Tensor:
+        image, divisor = self.material.items.whole_image(place), learner.shape.divisor()
+        return predict(network, image, divisor, learner.dtype, scales=self.material.preprocess.scales)
+
+    def _predict_with(self, older: Path) -> Callable[[], np.ndarray]:
+        """What the model before makes of the first case, when it is asked."""
+        case = self.material.cases[0]
+        return lambda: load_model(older, self.settings.device).predict(case.image, case.affine)
+
+    def _card(self, step: int) -> dict[str, object]:
+        cases, latest = self.material.cases, self.examiner.latest
+        return {
+            "method": self.request.method,
+            "preset": self.request.preset,
+            "settings": asdict(self.settings),
+            "cases": [{"name": case.name, "sha256": case.id, "revision": case.revision} for case in cases],
+            "steps": step,
+            "held_out": asdict(latest) if latest else None,
+        }

@@ -36,7 +36,8 @@ def a_story() -> Story:
         first_preview=Row("first preview", scored["rolled"], 1.0),
         growcut=Row("grow-cut from the final strokes", scored["rolled"]),
         previews=(Row("student preview", scored["rolled"], 20.0),),
-        student=Row("student at the end", scored["true"], 60.0),
+        student=Row("student at the end", scored["true"], 60.0, "What is shown: <the student>."),
+        model=Row("the saved model alone", scored["rolled"], meaning="What is taken away."),
         correction=CorrectionMade("rod", correction.slices, 4, 30.0, 0.3, 1.0),
         first_preview_seconds=1.0,
         total_seconds=61.0,
@@ -50,6 +51,7 @@ def test_the_page_needs_nothing_beside_it_and_reads_from_words_to_tables(a_story
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert "A phantom &lt;ball&gt;" in page
     assert page.index("What was done") < page.index("<img") < page.index("<table")
+    assert page.index("What is shown: &lt;the student&gt;.") < page.index("<table")
     assert "prefers-color-scheme: dark" in page
     assert page.count("currentColor") > 10
     assert {"before_and_after.png", "unsure.png", "held_out.svg"} <= {p.name for p in (tmp_path / "pictures").iterdir()}
@@ -58,7 +60,7 @@ def test_the_page_needs_nothing_beside_it_and_reads_from_words_to_tables(a_story
 def test_the_numbers_hold_the_promised_keys(a_story, tmp_path):
     write_report(tmp_path, a_story)
     numbers = json.loads((tmp_path / "report.json").read_text())
-    assert set(numbers["dice"]) == {"first_preview", "growcut", "student"}
+    assert set(numbers["dice"]) == {"first_preview", "growcut", "student", "model_alone"}
     assert numbers["dice"]["student"] == {"ball": 1.0, "shell": 1.0, "rod": 1.0, "mean": 1.0}
     assert numbers["seconds"] == {"first_preview": 1.0, "total": 61.0}
     assert numbers["correction"]["class"] == "rod"

@@ -15,6 +15,7 @@ import numpy as np
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.settings import parse_assignment, resolve
+from slicer_kdseg.scene.state import SessionState
 from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.cli.progress import ProgressBar
 from training_backend.data.cases import read_labels
@@ -48,7 +49,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = {"seed": options.seed, **dict(parse_assignment(text) for text in options.assignments)}
     settings["seconds"] = options.seconds
-    resolve("scribble", options.preset, settings)
+    consult = resolve("scribble", options.preset, settings).consult
     sample = the_sample()
     out: Path = options.out
     _make_room(out)
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         with on_first_interrupt(loop.stop):
             record = loop.run(settings, lambda state: _advance(bar, state, options.seconds), preset=options.preset)
         bar.update(AFTERWARDS_SHARE, AFTERWARDS_SECONDS, "saving the scene, measuring, writing the report")
-        story = write_everything(out, loop, record, sample, begun)
+        story = write_everything(out, loop, record, sample, begun, consult)
     bar.update(1.0, 0, "done")
     bar.close()
     dice = {
@@ -75,9 +76,14 @@ def run(options: argparse.Namespace) -> int:
             ("first preview", story.first_preview),
             ("grow-cut, final strokes", story.growcut),
             ("at the end", story.student),
+            ("saved model alone", story.model),
         )
+        if row is not None
     }
     print("Mean Dice: " + ", ".join(f"{name} {value:.3f}" for name, value in dice.items()))
+    if story.correction is not None:
+        fixed = story.correction
+        print(f"Corrected once: {fixed.class_name}, Dice {fixed.before:.3f} before, {fixed.after:.3f} at the end.")
     print(f"It took {time.monotonic() - begun:.0f} s. Look at {out / 'report.html'} first (any web browser).")
     print(f"Next: open {out / 'scene.mrb'} in 3D Slicer and correct a slice that the report calls unsure; or run")
     print(f"      kdseg predict --model {out / 'model'} --images YOUR.nii.gz --out predictions")
@@ -93,14 +99,22 @@ def the_sample() -> Sample:
     return Sample(folder / "CTChest4.nrrd", labels.array, contract_of(segment_classes(labels.header)))
 
 
-def _advance(bar: ProgressBar, state: object, seconds: float) -> None:
-    from slicer_kdseg.scene.state import SessionState
-
-    assert isinstance(state, SessionState)
+def _advance(bar: ProgressBar, state: SessionState, seconds: float) -> None:
     left = (seconds * (1 - state.fraction) if state.seconds_left is None else state.seconds_left) + AFTERWARDS_SECONDS
-    quality = f", {state.held_out.student_mean:.2f} on held-out strokes" if state.held_out else ""
-    shown = f"showing {state.preview_source}{quality}" if state.preview_source else state.sentence
-    bar.update(AFTERWARDS_SHARE * state.fraction, left, f"{shown}")
+    bar.update(AFTERWARDS_SHARE * state.fraction, left, _now(state))
+
+
+def _now(state: SessionState) -> str:
+    """What a person sees in the scene at this moment, in a few words."""
+    if not state.preview_source or state.phase != "training":
+        return state.sentence
+    if state.joined_revision < state.revision:
+        return "the running job takes the correction in"
+    shown = "showing grow-cut, the student learns" if state.preview_source == "growcut" else "showing the student"
+    held = state.held_out
+    return (
+        f"{shown} ({held.student_mean:.2f} on strokes kept aside, grow-cut {held.growcut_mean:.2f})" if held else shown
+    )
 
 
 def _make_room(out: Path) -> None:

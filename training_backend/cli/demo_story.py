@@ -13,7 +13,7 @@ from slicer_kdseg.headless.files import save_node, save_scene
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 from slicer_kdseg.scene.growcut import GrowCut
-from training_backend.cli.live_loop import LiveLoop, Recording
+from training_backend.cli.live_loop import LiveLoop, Recording, Shown
 from training_backend.data.cases import as_read, as_read_spacing_mm
 from training_backend.data.strokes import stroke_numbers
 from training_backend.report.html import write_report
@@ -26,21 +26,35 @@ if TYPE_CHECKING:
 PACKAGES = ("slicer-kdseg", "slicer-core", "torch", "monai", "numpy")
 
 
-def write_everything(out: Path, loop: LiveLoop, record: Recording, sample: Sample, begun: float) -> Story:
-    """Scene, segmentation, model and report into ``out``; ``begun`` is on the monotonic clock."""
+TAUGHT = "the student together with its first teachers, with the strokes kept as drawn"
+BY_ITSELF = "the student, with the strokes kept as drawn"
+FIRST = "Grown from the first strokes by grow-cut, before anything was learnt."
+STAYED = "Grow-cut's labels were shown on, because the student was not as good on strokes kept aside."
+UNTAUGHT = "Grow-cut from all strokes, the correction's included: what there would be without any training."
+TAKEN_AWAY = (
+    "What the saved model makes of this image by itself, without strokes or first teachers. It has learnt from this"
+    " image; expect less on another."
+)
+
+
+def write_everything(
+    out: Path, loop: LiveLoop, record: Recording, sample: Sample, begun: float, consult: float
+) -> Story:
+    """Scene, segmentation, model and report into ``out``; ``begun`` is on the monotonic clock, ``consult`` the
+    first teachers' share of what was shown."""
     state = loop.session.state
     if state.current_model is None or loop.session.preview is None:
         raise KDSegError("The training ended without a model that could be verified; run 'kdseg doctor'.")
     loop.client.download_model(state.current_model, out / "model")
     save_node(loop.host, loop.session.preview.node, out / "segmentation.seg.nrrd")
     save_scene(loop.host, out / "scene.mrb")
-    story = tell(loop, record, sample, begun, out / "model")
+    story = tell(loop, record, sample, begun, out / "model", TAUGHT if consult > 0 else BY_ITSELF)
     write_report(out, story)
     return story
 
 
-def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model: Path) -> Story:
-    """Score every state that was shown against the reference."""
+def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model: Path, student: str) -> Story:
+    """Score every state that was shown against the reference; ``student`` says whose labels the student's are."""
     grid = grid_of_volume(loop.volume)
     image = np.array(array_of_volume(loop.volume))
     ids = tuple(label.id for label in sample.contract.foreground)
@@ -53,7 +67,8 @@ def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model:
 
     first, last = record.shown[0], record.shown[-1]
     growcut = GrowCut(image, grid.spacing_mm).grow(record.strokes)
-    final = Row("at the end", scored(last.labels), last.seconds)
+    whose = STAYED if last.about.source == "growcut" else f"What the scene shows now: {student}."
+    final = Row("at the end", scored(last.labels), last.seconds, whose)
     before = first.labels if record.corrected_preview is None else record.corrected_preview
     looks = Looks(
         seen(image),
@@ -70,14 +85,13 @@ def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model:
         subject=f"a chest CT ({' x '.join(map(str, image.shape[::-1]))} voxels, from the slicerio package)",
         contract=sample.contract,
         looks=looks,
-        first_preview=Row("first preview (grow-cut)", scored(first.labels), first.seconds),
-        growcut=Row("grow-cut from the final strokes", scored(growcut)),
+        first_preview=Row("first preview: grow-cut", scored(first.labels), first.seconds, FIRST),
+        growcut=Row("grow-cut from the final strokes", scored(growcut), meaning=UNTAUGHT),
         previews=tuple(
-            Row(_name(number, shown.about.source, shown.about.step), scored(shown.labels), shown.seconds)
-            for number, shown in enumerate(record.shown[1:-1], start=2)
+            _preview(number, shown, scored(shown.labels), student) for number, shown in enumerate(record.shown[1:-1], 2)
         ),
         student=final,
-        model=Row("the saved model alone", scored(_predicted(model, image, grid.affine))),
+        model=Row("the saved model alone", scored(_predicted(model, image, grid.affine)), meaning=TAKEN_AWAY),
         correction=_correction(record, sample, looks, final),
         first_preview_seconds=first.seconds,
         total_seconds=time.monotonic() - begun,
@@ -89,8 +103,12 @@ def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model:
     )
 
 
-def _name(number: int, source: str, step: int) -> str:
-    return f"preview {number}: {'student' if source == 'student' else 'grow-cut stays'}, step {step}"
+def _preview(number: int, shown: Shown, scores: Scores, student: str) -> Row:
+    if shown.about.source == "growcut":
+        return Row(f"preview {number}: grow-cut", scores, shown.seconds, STAYED)
+    return Row(
+        f"preview {number}: student", scores, shown.seconds, f"What the scene showed while it trained: {student}."
+    )
 
 
 def _predicted(model: Path, image: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ LINES = ("#1f9bd1", "#e0803a", "#3aa66a", "#b465c9", "#c9a227", "#d1495b", "#7a8
 
 def held_out_curve(points: tuple[HeldOutPoint, ...], correction: CorrectionMade | None) -> str:
     """SVG: accuracy on the held-out strokes, student against grow-cut, over seconds."""
-    figure, axis = _axes("seconds since the click", "correct on held-out strokes")
+    figure, axis = _axes("seconds since the click", "Dice on strokes kept aside")
     seconds = [point.seconds for point in points]
     axis.plot(seconds, [point.student for point in points], color=STUDENT, label="student", marker=".", lw=2)
     axis.plot(seconds, [point.growcut for point in points], color=GROWCUT, label="grow-cut", marker=".", lw=2)

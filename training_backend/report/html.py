@@ -30,6 +30,7 @@ figure { margin: 1rem 0; } figure img { width: 100%; height: auto; border-radius
 figcaption, .note { color: var(--soft); font-size: .92rem; margin-top: .4rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.2rem; }
 .curves svg { width: 100%; height: auto; color: var(--ink); }
+dl { margin: .4rem 0; } dt { font-weight: 650; margin-top: .45rem; } dd { margin: 0; color: var(--soft); max-width: 52rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; width: 100%; }
 th, td { padding: .38rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -70,18 +71,26 @@ def _before_caption(story: Story) -> str:
     if story.correction is None:
         return "Strokes, the first preview and the result on the slices with most strokes."
     return (
-        f"The slices where {story.correction.class_name} was corrected: strokes, the preview before the correction,"
-        " the result at the end and the reference."
+        f"Slices on which the class {story.correction.class_name} was corrected: all strokes, the preview before the"
+        " correction, the result at the end and the reference."
     )
 
 
 def _curves(story: Story, pictures: Path) -> list[tuple[str, str]]:
     drawn = []
     if story.held_out:
-        caption = "Quality on strokes that training never saw (a share of the strokes is held out to measure it)."
+        caption = (
+            "Dice on strokes kept aside to measure it; towards the end these are learnt too, so the lines stop before."
+        )
         drawn.append(("held_out.svg", held_out_curve(story.held_out, story.correction), caption))
     if story.losses:
-        drawn.append(("losses.svg", loss_curve(story.losses, story.correction), "What training minimised, by name."))
+        drawn.append(
+            (
+                "losses.svg",
+                loss_curve(story.losses, story.correction),
+                "What training minimised; it should fall and level out.",
+            )
+        )
     for name, svg, _ in drawn:
         (pictures / name).write_text(svg.replace("currentColor", "#445566"), encoding="utf-8")
     return [(svg, caption) for _, svg, caption in drawn]
@@ -103,7 +112,7 @@ def _page(story: Story, shown: list[tuple[str, bytes, str]], curves: list[tuple[
     )
     lines = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in curves)
     tolerance = f"{story.student.scores.tolerance_mm:.2g} mm"
-    tables = (
+    tables = _meanings(story) + (
         _table(story, "Dice", "Overlap with the reference, 0 to 1.", lambda s: s.dice, "{:.3f}")
         + _table(
             story,
@@ -122,6 +131,19 @@ def _page(story: Story, shown: list[tuple[str, bytes, str]], curves: list[tuple[
         f"<h2>Pictures</h2>{images}<h2>While it trained</h2>"
         f'<div class="curves">{lines}</div>{tables}<p class="note">{escape(versions)}</p></body></html>\n'
     )
+
+
+def _meanings(story: Story) -> str:
+    """One plain sentence for every kind of row, before the tables that hold them."""
+    names: dict[str, list[str]] = {}
+    for row in story.rows:
+        names.setdefault(row.meaning, []).append(row.name)
+    names.pop("", None)
+    told = "".join(
+        f"<dt>{escape(rows[0] if len(rows) == 1 else f'{rows[0]} … {rows[-1]}')}</dt><dd>{escape(meaning)}</dd>"
+        for meaning, rows in names.items()
+    )
+    return f"<h2>What is compared below</h2><dl>{told}</dl>" if told else ""
 
 
 def _table(story: Story, heading: str, note: str, pick: Callable[[ClassScore], float], form: str) -> str:

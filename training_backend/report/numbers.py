@@ -48,6 +48,7 @@ def _dice(story: Story, row: Row) -> dict[str, float | None]:
 def _row(story: Story, row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
+        "meaning": row.meaning,
         "seconds": None if row.seconds is None else round(row.seconds, 3),
         "tolerance_mm": row.scores.tolerance_mm,
         "absent": [story.contract.by_id(id_).name for id_ in row.scores.absent],

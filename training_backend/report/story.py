@@ -15,11 +15,15 @@ from training_backend.report.metrics import Scores
 
 @dataclass(frozen=True)
 class Row:
-    """One state of the segmentation; ``seconds`` since the first click, None where time means nothing."""
+    """One state of the segmentation; ``seconds`` since the first click, None where time means nothing.
+
+    ``meaning`` says in a sentence whose labels these are.
+    """
 
     name: str
     scores: Scores
     seconds: float | None = None
+    meaning: str = ""
 
 
 @dataclass(frozen=True)

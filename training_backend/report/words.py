@@ -15,8 +15,8 @@ def what_was_done(story: Story) -> list[str]:
     sentences = [
         f"On {story.subject}, a few strokes were drawn on {slices} of {len(story.looks.image)} slices"
         f" ({drawn:.1%} of all voxels): background and {len(story.contract.foreground)} classes ({names}).",
-        f"A first segmentation grew from the strokes and was shown after {story.first_preview_seconds:.1f} s;"
-        f" a small network then learnt from it in the background, {story.total_seconds:.0f} s in all.",
+        f"Grow-cut made a first segmentation from the strokes, shown after {story.first_preview_seconds:.1f} s; a small"
+        f" network, the student, then learnt in the background, {story.total_seconds:.0f} s in all.",
     ]
     if story.correction is not None:
         where = ", ".join(str(z + 1) for z in story.correction.slices)
@@ -51,6 +51,9 @@ def how_good(story: Story) -> list[str]:
             f"Best is {story.contract.by_id(best).name} ({high.dice:.2f}); weakest is"
             f" {story.contract.by_id(worst).name} ({low.dice:.2f}, 95 % of its surface within {low.hd95_mm:.0f} mm)."
         )
+    if story.model is not None:
+        alone = story.model.scores.mean_dice
+        sentences.append(f"The saved model by itself, without the strokes, has {alone:.2f} on this image.")
     if story.correction is not None:
         moved = story.correction.after - story.correction.before
         change = f"rose from {story.correction.before:.2f} to {story.correction.after:.2f}"

@@ -26,7 +26,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; }
 section.words { background: var(--tint); border-radius: .6rem; padding: .2rem 1.4rem 1rem; }
 section.words h2 { margin-top: 1rem; } section.words p { margin: .35rem 0; max-width: 52rem; }
-figure { margin: 1rem 0; } figure img { width: 100%; height: auto; border-radius: .5rem; display: block; }
+figure { margin: 1rem 0; } figure img { width: 100%; min-width: 40rem; height: auto; border-radius: .5rem; display: block; }
 figcaption, .note { color: var(--soft); font-size: .92rem; margin-top: .4rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.2rem; }
 .curves svg { width: 100%; height: auto; color: var(--ink); }
@@ -106,7 +106,8 @@ def _page(story: Story, shown: list[tuple[str, bytes, str]], curves: list[tuple[
         )
     )
     images = "".join(
-        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f'<figure><div class="scroll"><img alt="{escape(caption)}"'
+        f' src="data:image/png;base64,{base64.b64encode(png).decode()}"></div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for _, png, caption in shown
     )
@@ -156,8 +157,8 @@ def _table(story: Story, heading: str, note: str, pick: Callable[[ClassScore], f
         mean = form.format(sum(values) / len(values)) if values else "no value"
         when = "" if row.seconds is None else f" ({row.seconds:.0f} s)"
         kind = ' class="last"' if row is story.student else ""
-        body += f"<tr{kind}><td>{escape(row.name + when)}</td>{text}<td>{mean}</td></tr>"
+        body += f"<tr{kind}><td>{escape(row.name + when)}</td><td>{mean}</td>{text}</tr>"
     return (
         f'<h2>{heading}</h2><p class="note">{escape(note)}</p><div class="scroll"><table>'
-        f"<thead><tr><th>segmentation</th>{head}<th>mean</th></tr></thead><tbody>{body}</tbody></table></div>"
+        f"<thead><tr><th>segmentation</th><th>mean</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

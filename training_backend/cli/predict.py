@@ -10,6 +10,7 @@ from pathlib import Path
 from slicer_kdseg.protocol.errors import BadRequest, KDSegError
 from slicer_kdseg.protocol.labels import LabelContract
 from training_backend.cli.progress import ProgressBar
+from training_backend.cli.results_folder import writable
 from training_backend.data.cases import image_files, read_image, write_labels
 
 
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     files = _files(options.images, options.out)
     model = load_model(options.model, options.device)
+    writable(options.out)
     bar, refused = ProgressBar(), []
     begun = time.monotonic()
     for done, path in enumerate(files):
@@ -61,5 +63,4 @@ def _files(paths: list[Path], out: Path) -> list[Path]:
 
 def _write_book(out: Path, contract: LabelContract) -> None:
     classes = {str(label.id): {"name": label.name, "color": list(label.color)} for label in contract.foreground}
-    out.mkdir(parents=True, exist_ok=True)
     (out / "labels.json").write_text(json.dumps({"classes": classes}, indent=2) + "\n", encoding="utf-8")

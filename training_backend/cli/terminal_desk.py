@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from slicer_kdseg.protocol.messages import HeldOut, Payload, PreviewSource, Progress, StateChanged, Suggestion, Warned
 from training_backend.cli.progress import ProgressBar
 from training_backend.engine.desk import Orders
+from training_backend.jobs.files import copy_folder, remove_folder
 
 
 @dataclass
@@ -52,11 +52,15 @@ class TerminalDesk:
         self.previews[case] = labels, source, sentence
 
     def candidate(self, folder: Path, scores: dict[str, float], not_worse: bool, sentence: str) -> None:
-        draft = self.model.with_name(f".{self.model.name}.part")
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(folder, draft)
-        shutil.rmtree(self.model, ignore_errors=True)
+        """The older model goes when the new one is whole; in between it has another name."""
+        draft, older = (self.model.with_name(f".{self.model.name}.{word}") for word in ("part", "older"))
+        remove_folder(draft)
+        copy_folder(folder, draft, "the model")
+        remove_folder(older)
+        if self.model.is_dir():
+            self.model.rename(older)
         draft.rename(self.model)
+        remove_folder(older)
 
     @property
     def student_leads(self) -> bool:

@@ -6,6 +6,7 @@ to millimetres in RAS. ITK files are (i, j, k) in LPS: both turns happen here an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from slicer_kdseg.protocol.checks import check_fits_memory, check_image
-from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage, KDSegError, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
+from training_backend.data.nifti import fault
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr")
@@ -119,7 +121,10 @@ def read_labels(path: Path) -> Volume:
 
 
 def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, str] | None = None) -> None:
-    """Write labels (D, H, W) uint8 with the geometry of the file ``like``, its number of axes included."""
+    """Write labels (D, H, W) uint8 with the geometry of the file ``like``, its number of axes included.
+
+    Raises :class:`OutOfSpace` when the file cannot be written.
+    """
     reader = _information(like)
     image = sitk.GetImageFromArray(np.ascontiguousarray(labels, np.uint8))
     axes = reader.GetDimension()
@@ -132,7 +137,10 @@ def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, s
     for key, value in (header or {}).items():
         image.SetMetaData(key, value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError:
+        raise OutOfSpace(f"'{path}' could not be written; free some space, or choose another folder.") from None
 
 
 def write_volume(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -217,6 +225,8 @@ def _read(path: Path) -> Volume:
         raise BadImage(f"'{path.name}' has {len(size)} axes ({shape}); split the series and give one volume a case.")
     with _named(path):
         check_fits_memory(size[:3])
+    if wrong := fault(path, math.prod(size)):
+        raise BadImage(f"'{path.name}' {wrong}.")
     try:
         image = reader.Execute()
     except RuntimeError:

@@ -32,8 +32,13 @@ class HeadlessSlicer:
     others: list[Any] = field(default_factory=list)
 
     def close(self) -> None:
-        """Empty the scene and remove the cache folder."""
+        """Empty the scene and remove the cache folder.
+
+        Whoever still observes the scene is let go: a session that nobody closed would otherwise be collected
+        together with it, and called in the middle of that.
+        """
         self.scene.Clear(True)
+        self.scene.RemoveAllObservers()
         self.cache.cleanup()
 
 

@@ -78,14 +78,16 @@ class BackendClient:
     def upload_case(self, array: np.ndarray, affine_ras: np.ndarray) -> str:
         """The case's id, a content address; ``array`` (D, H, W), ``affine_ras`` index (i, j, k) to RAS mm.
 
-        Sent only if the backend does not have it. Raises :class:`BadImage` before a byte leaves.
+        Sent only if the backend does not have it. Raises :class:`BadImage` before a byte leaves, and what
+        :meth:`info` raises: strangers and other versions get no image.
         """
         checks.check_image(array, affine_ras)
+        encoding = self._image_encoding()
         case = case_id(array, affine_ras)
         try:
             self._connection.json("GET", f"/v1/cases/{case}")
         except NotFound:
-            body = encode_array(array, "image", affine_ras, self._image_encoding())
+            body = encode_array(array, "image", affine_ras, encoding)
             self._connection.upload("PUT", f"/v1/cases/{case}", body)
         return case
 
@@ -196,9 +198,9 @@ class BackendClient:
         target.write_bytes(content)
 
     def _image_encoding(self) -> str:
+        theirs = self._encodings or self.info().encodings  # a handshake comes before the first image
         if self._connection.local:
             return "raw"  # loopback moves 5 GB/s, zlib 0.2
-        theirs = self._encodings or self.info().encodings
         return "zstd" if "zstd" in theirs and "zstd" in codecs.ENCODINGS else "zlib"
 
     def _ask(self, kind: type[T], method: str, path: str, content: Any = None) -> T:

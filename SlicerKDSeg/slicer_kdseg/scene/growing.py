@@ -37,6 +37,7 @@ class Growing:
         def work() -> Grown:
             if self._grower is None or self._version != collected.version:
                 checks.check_image(collected.image, collected.affine)
+                checks.check_fits_memory(collected.image.shape)
                 self._grower = GrowCut(collected.image, collected.spacing_mm)
                 self._version = collected.version
             labels = self._grower.grow(collected.labels)

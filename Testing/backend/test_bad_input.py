@@ -1,0 +1,268 @@
+"""Whatever is wrong with a case folder, the command line says it in one sentence and changes nothing."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from slicer_kdseg.protocol import checks
+from training_backend.cli.main import main
+from training_backend.data.annotator import annotate
+from training_backend.data.cases import read_image, read_labels, write_volume
+from training_backend.data.phantom import phantom
+from training_backend.engine import checkpoint, device
+from training_backend.report.metrics import dice_by_class
+
+TINY = [f"--set={text}" for text in ("steps=3", "channels=4", "levels=3", "slice_size=48", "volume_size=32")]
+CLASSES = {"1": {"name": "ball"}, "2": {"name": "shell"}, "3": {"name": "rod"}}
+SHAPE = (8, 32, 32)
+AFFINE = np.diag([-1.0, 1.0, 4.0, 1.0])
+
+
+def write_cases(root: Path, image: np.ndarray, strokes: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
+    write_volume(root / "images" / "anna.nii.gz", image, affine)
+    write_volume(root / "scribbles" / "anna.nii.gz", strokes, affine)
+    (root / "labels.json").write_text(json.dumps({"classes": CLASSES, "unlabelled": 255}))
+    return root
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    image, labels = phantom(SHAPE)
+    return write_cases(tmp_path / "cases", image, annotate(labels, every=2))
+
+
+def training(cases: Path, out: Path, *more: str) -> list[str]:
+    return ["train", "scribble", "--cases", str(cases), "--out", str(out), "--set=device=cpu", *TINY, *more]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence of a request that ends with exit code 2."""
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("kdseg: ")
+    assert told.endswith((".\n", "?\n"))
+    assert told.count("\n") == 1
+    return told
+
+
+Spoil = Callable[[Path], object]
+
+
+def strokes_become(change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
+    def spoil(cases: Path) -> None:
+        path = cases / "scribbles" / "anna.nii.gz"
+        write_volume(path, change(read_labels(path).array), AFFINE)
+
+    return spoil
+
+
+def image_becomes(change: Callable[[np.ndarray], np.ndarray]) -> Spoil:
+    def spoil(cases: Path) -> None:
+        path = cases / "images" / "anna.nii.gz"
+        write_volume(path, change(read_image(path).array), AFFINE)
+
+    return spoil
+
+
+def with_value(array: np.ndarray, value: float) -> np.ndarray:
+    array[1, 2, 3] = value
+    return array
+
+
+def without(strokes: np.ndarray, *ids: int) -> np.ndarray:
+    return np.where(np.isin(strokes, ids), 255, strokes).astype(np.uint8)
+
+
+def strokes_move(cases: Path) -> None:
+    path = cases / "scribbles" / "anna.nii.gz"
+    moved = AFFINE.copy()
+    moved[0, 3] = 2.5
+    write_volume(path, read_labels(path).array, moved)
+
+
+def only_background_is_a_class(cases: Path) -> None:
+    strokes_become(lambda strokes: without(strokes, 1, 2, 3))(cases)
+    (cases / "labels.json").write_text(json.dumps({"classes": {}, "unlabelled": 255}))
+
+
+def image_file_becomes(change: Callable[[bytes], bytes]) -> Spoil:
+    def spoil(cases: Path) -> None:
+        path = cases / "images" / "anna.nii.gz"
+        path.write_bytes(change(path.read_bytes()))
+
+    return spoil
+
+
+def image_is(image: sitk.Image) -> Spoil:
+    return lambda cases: sitk.WriteImage(image, str(cases / "images" / "anna.nii.gz"))
+
+
+def a_series() -> sitk.Image:
+    return sitk.JoinSeries([sitk.GetImageFromArray(phantom(SHAPE, seed=seed)[0]) for seed in (0, 1)])
+
+
+BAD = {
+    "no scribble for a class": (strokes_become(lambda s: without(s, 3)), "'rod' (3) has no voxel", "draw at least"),
+    "no background scribble": (strokes_become(lambda s: without(s, 0)), "background has no stroke", "automatic"),
+    "one class drawn": (strokes_become(lambda s: without(s, 0, 2, 3)), "'shell' (2), 'rod' (3) has no voxel"),
+    "one class in all": (only_background_is_a_class, "a label or a scribble of any class", "annotate at least"),
+    "no scribble at all": (strokes_become(lambda s: without(s, 0, 1, 2, 3)), "annotation is empty"),
+    "labels outside the contract": (strokes_become(lambda s: with_value(s, 9)), "[9]", "labels.json"),
+    "labels with fractions": (strokes_become(lambda s: s * 0.37), "'anna.nii.gz' holds fractions"),
+    "labels beside the image": (strokes_move, "from (2.5, 0.0, 0.0)", "from (0.0, 0.0, 0.0)", "different grids"),
+    "labels of another size": (strokes_become(lambda s: np.pad(s, 1)), "34 x 34 x 10", "32 x 32 x 8", "different"),
+    "NaN": (image_becomes(lambda i: with_value(i, np.nan)), "'anna.nii.gz'", "1 voxels that are NaN"),
+    "infinite": (image_becomes(lambda i: with_value(i, -np.inf)), "'anna.nii.gz'", "NaN or infinite"),
+    "constant": (image_becomes(np.zeros_like), "'anna.nii.gz'", "constant (every voxel is 0.0)"),
+    "tiny": (image_becomes(lambda i: i[:, :15, :15]), "(8, 15, 15) is too small"),
+    "empty file": (image_file_becomes(lambda _: b""), "'anna.nii.gz' cannot be read"),
+    "cut off": (image_file_becomes(lambda whole: whole[: len(whole) // 2]), "'anna.nii.gz' is cut off"),
+    "cut off, not compressed": (image_file_becomes(lambda w: gzip.compress(gzip.decompress(w)[:-9])), "is cut off"),
+    "renamed": (image_file_becomes(lambda _: b"NRRD0004\ntype: short\n"), "'anna.nii.gz' cannot be read"),
+    "4-D": (image_is(a_series()), "'anna.nii.gz' has 4 axes (32 x 32 x 8 x 2)", "split the series"),
+    "RGB": (image_is(sitk.Image([32, 32, 8], sitk.sitkVectorUInt8, 3)), "3 values per voxel", "one scalar value"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_case_folder_gets_one_sentence_and_stays_as_it_was(cases, tmp_path, capsys, name):
+    spoil, *words = BAD[name]
+    spoil(cases)
+    before = contents(cases)
+    told = refused(training(cases, tmp_path / "out"), capsys)
+    for word in words:
+        assert word in told
+    assert contents(cases) == before
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_an_image_larger_than_memory_is_refused_with_both_sizes(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(checks, "available_memory_bytes", lambda: 100_000)
+    assert "0.0 GB are free; crop it" in refused(training(cases, tmp_path / "out"), capsys)
+
+
+def test_cuda_that_is_absent_is_said(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(device, "reason_unusable", lambda _: "no driver was found")
+    told = refused(training(cases, tmp_path / "out", "--set=device=cuda"), capsys)
+    assert "GPU was asked for but cannot be used (no driver was found); choose device 'cpu'" in told
+
+
+@pytest.mark.parametrize("words", [["train", "magic"], ["train", "scribble", "--set=second=5"]])
+def test_an_unknown_method_or_setting_is_told_before_any_file_is_read(tmp_path, capsys, words):
+    told = refused([*words, "--cases", str(tmp_path / "nowhere")], capsys)
+    assert "knows scribble" in told or "Did you mean 'seconds'?" in told
+
+
+def test_a_port_that_is_taken_and_a_bind_without_a_token_are_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("KDSEG_TOKEN", raising=False)
+    asked = ["serve", "--root", str(tmp_path / "root")]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main([*asked, "--port", str(taken.getsockname()[1])]) == 2
+    assert "choose another port" in capsys.readouterr().err
+    assert main([*asked, "--port", "0", "--host", "0.0.0.0"]) == 2
+    assert "set a token" in capsys.readouterr().err
+
+
+@contextmanager
+def nothing_above(limit_bytes: int) -> Iterator[None]:
+    """Larger files cannot be written by this process: the system's own limit, as a quota would set it."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_disk_that_is_full_when_the_model_is_written_keeps_the_older_model(cases, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    assert main(training(cases, out)) == 0
+    capsys.readouterr()
+    before = contents(out)
+    monkeypatch.setattr(checkpoint, "save", lambda *_: None)  # lies elsewhere, has a test of its own
+    with nothing_above(20_000):
+        told = refused(training(cases, out), capsys)
+    assert "model could not be written" in told
+    assert "free" in told
+    assert contents(out) == before
+
+
+def test_results_that_cannot_be_written_are_said_before_anything_is_computed(cases, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert "choose another --out" in refused(training(cases, tmp_path / "file"), capsys)
+    assert main(training(cases, tmp_path / "out")) == 0
+    capsys.readouterr()
+    asked = ["predict", "--model", str(tmp_path / "out" / "model"), "--images", str(cases / "images")]
+    assert "choose another --out" in refused([*asked, "--out", str(tmp_path / "file")], capsys)
+    (tmp_path / "p" / "anna.nii.gz").mkdir(parents=True)
+    assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
+
+
+def turned(degrees: float) -> np.ndarray:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def affine_of(axes: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = axes * np.asarray(spacing)
+    affine[:3, 3] = 12.5, -30.25, 7.0
+    return affine
+
+
+UNUSUAL = {
+    "one slice": ((1, 48, 48), affine_of(np.eye(3), (0.8, 0.8, 5.0))),
+    "anisotropy 1:20": ((9, 48, 48), affine_of(np.eye(3), (0.5, 0.5, 10.0))),
+    "oblique": ((9, 48, 48), affine_of(turned(25), (1.0, 1.0, 3.0))),
+    "left-handed": ((9, 48, 48), affine_of(np.diag([1.0, 1.0, -1.0]), (1.0, 1.0, 2.0))),
+    "slices along the first axis": ((9, 48, 48), affine_of(np.eye(3)[[2, 0, 1]], (1.0, 1.0, 4.0))),
+}
+
+
+def lies_on(path: Path, other: Path) -> bool:
+    one, two = sitk.ReadImage(str(path)), sitk.ReadImage(str(other))
+    numbers = ((*i.GetSpacing(), *i.GetOrigin(), *i.GetDirection()) for i in (one, two))
+    return one.GetSize() == two.GetSize() and np.allclose(*numbers, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [(name, ".nii.gz") for name in UNUSUAL] + [("one slice", ".nrrd")])
+def test_unusual_geometry_is_learnt_and_predicted_in_its_own_grid(tmp_path, name, suffix):
+    shape, affine = UNUSUAL[name]
+    image, truth = phantom((9, 48, 48))
+    first = (9 - shape[0]) // 2
+    image, truth = image[first : first + shape[0]], truth[first : first + shape[0]]
+    cases = write_cases(tmp_path / "cases", image, annotate(truth, every=2), affine)
+    for folder in ("images", "scribbles"):
+        whole = sitk.ReadImage(str(cases / folder / "anna.nii.gz"))
+        (cases / folder / "anna.nii.gz").unlink()
+        flat = shape[0] == 1 and suffix == ".nrrd"  # two axes in the file, too
+        sitk.WriteImage(whole[:, :, 0] if flat else whole, str(cases / folder / f"anna{suffix}"))
+    given, out = cases / "images" / f"anna{suffix}", tmp_path / "out"
+    assert main(training(cases, out)) == 0
+    shown = out / "segmentations" / given.name
+    assert lies_on(shown, given)
+    assert np.mean(list(dice_by_class(read_labels(shown).array, truth, (1, 2, 3)).values())) > 0.6
+    asked = ["predict", "--model", str(out / "model"), "--images", str(given), "--device", "cpu"]
+    assert main([*asked, "--out", str(tmp_path / "p")]) == 0
+    predicted = tmp_path / "p" / given.name
+    assert lies_on(predicted, given)
+    assert set(np.unique(read_labels(predicted).array)) <= {0, 1, 2, 3}

@@ -47,9 +47,7 @@ class Preprocess:
         turned = torch.from_numpy(np.ascontiguousarray(np.moveaxis(voxels, self.slice_axis, 0), dtype=np.float32))
         normal = standardise(turned)[None, None]
         size = self.working_size(voxels.shape, spacing_mm)
-        if tuple(size) != tuple(turned.shape):
-            shrinks = any(new < old for new, old in zip(size, turned.shape, strict=True))
-            normal = F.interpolate(_smoothed(normal, size) if shrinks else normal, size, mode="trilinear")
+        normal = _resampled(normal, size)
         return torch.cat([self._with_context(normal[0]), *self._places(size)])
 
     def labels(self, labels: np.ndarray, spacing_mm: Sequence[float], channel_of: np.ndarray) -> Tensor:
@@ -162,13 +160,12 @@ def fit(
     )
 
 
-def _smoothed(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Average over the voxels that will become one, so that thin things do not alias."""
-    kernel = [max(1, round(old / new)) for old, new in zip(image.shape[2:], size, strict=True)]
-    if max(kernel) == 1:
-        return image
-    padded = F.pad(image, [p for k in reversed(kernel) for p in ((k - 1) // 2, k // 2)], mode="replicate")
-    return F.avg_pool3d(padded, kernel, stride=1)
+def _resampled(image: Tensor, size: Sequence[int]) -> Tensor:
+    """(1, 1, D, H, W) to ``size``: averaged where voxels merge, so that thin things do not alias, else trilinear."""
+    merged = [min(new, old) for new, old in zip(size, image.shape[2:], strict=True)]
+    if merged != list(image.shape[2:]):
+        image = F.interpolate(image, merged, mode="area")
+    return image if merged == list(size) else F.interpolate(image, list(size), mode="trilinear")
 
 
 def _nearest(channels: Tensor, size: Sequence[int]) -> Tensor:

@@ -43,5 +43,9 @@ class Budget:
         if not self.steps:
             self.seconds = min(self.seconds, self.spent() + seconds)
 
+    def leave_at_least(self, share: float) -> None:
+        """Lengthen the budget if less than ``share`` of it is left: long preparation must not eat the training."""
+        self.seconds = max(self.seconds, self.spent() + share * self.seconds)
+
     def _now(self) -> float:
         return time.process_time() if self.clock == "cpu" else time.monotonic()

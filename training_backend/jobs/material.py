@@ -23,6 +23,8 @@ from training_backend.jobs.examiner import Examiner
 from training_backend.methods.first_teachers import Stacking, beliefs
 from training_backend.methods.votes import Seen
 
+MOST_VOXELS = 4_000_000  # ten seconds of grow-cut
+
 
 @dataclass
 class TrainingCase:
@@ -37,12 +39,6 @@ class TrainingCase:
     revision: int
     annotation: np.ndarray
     growcut: np.ndarray | None = None
-
-    def grown(self) -> np.ndarray:
-        """Grow-cut of all its strokes, computed once."""
-        if self.growcut is None:
-            self.growcut = growcut(self.image, self.annotation)
-        return self.growcut
 
 
 class Material:
@@ -101,6 +97,16 @@ class Material:
             for place, case in enumerate(self.cases):
                 self.items.replace_strokes(place, self._taught(case))
 
+    def grown(self, case: TrainingCase) -> np.ndarray:
+        """Grow-cut of all strokes of ``case``, (D, H, W) ids, computed once; at working spacing if it is large."""
+        if case.growcut is None and case.image.size <= MOST_VOXELS:
+            case.growcut = growcut(case.image, case.annotation)
+        elif case.growcut is None:
+            image = self.preprocess.image(case.image, spacing_mm(case.affine))
+            strokes = self.preprocess.labels(case.annotation, spacing_mm(case.affine), self._channel_of)
+            case.growcut = self._grown(self._seen(image, strokes), case)
+        return case.growcut
+
     def labels(self, probability: Tensor, place: int) -> np.ndarray:
         """(K+1, D', H', W') at working spacing -> class ids (D, H, W) of case number ``place``."""
         return self._restored(probability, self.cases[place])
@@ -126,8 +132,7 @@ class Material:
             seen = [self._seen(image, part) for image, part in zip(images, taught, strict=True)]
             believed = beliefs(seen, len(self._ids), Stacking(), self.settings.seed)
             for case, part in zip(cases, seen, strict=True) if not self.released else ():
-                grown = torch.from_numpy(growcut(part.image, part.strokes).astype(np.int8))
-                self.examiner.growcut[case.id] = self._restored(hot(grown, len(self._ids)), case)
+                self.examiner.growcut[case.id] = self._grown(part, case)
         self.belief_seconds = time.process_time() - start
         return [PreparedCase(*parts) for parts in zip((c.id for c in cases), images, taught, believed, strict=True)]
 
@@ -140,6 +145,10 @@ class Material:
     def _seen(self, image: Tensor, strokes: Tensor) -> Seen:
         drawn = np.where(strokes.numpy() < 0, UNLABELLED, strokes.numpy()).astype(np.uint8)
         return Seen(image[0].numpy(), drawn, self.preprocess.spacing_mm)
+
+    def _grown(self, seen: Seen, case: TrainingCase) -> np.ndarray:
+        grown = torch.from_numpy(growcut(seen.image, seen.strokes).astype(np.int8))
+        return self._restored(hot(grown, len(self._ids)), case)
 
     def _restored(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
         return self._ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]

@@ -41,7 +41,7 @@ class Showing:
 
     def growcut(self, case: TrainingCase, step: int, sentence: str) -> None:
         """Show grow-cut of all strokes of ``case``."""
-        self._preview(case, case.grown(), "growcut", step, sentence)
+        self._preview(case, self.material.grown(case), "growcut", step, sentence)
 
     def look(self, learner: Learner, step: int, places: Sequence[int]) -> np.ndarray:
         """Show and, while strokes are kept aside, examine the cases at ``places``; the first case is among them.
@@ -77,7 +77,7 @@ class Showing:
             drawn = np.where(case.annotation == UNLABELLED, labels, case.annotation)
             self._preview(case, drawn, "student", step, verdict, unsure)
         else:
-            self._preview(case, case.grown(), "growcut", step, verdict, unsure)
+            self._preview(case, self.material.grown(case), "growcut", step, verdict, unsure)
         index = next_slice(unsure, case.annotation, preprocess.slice_axis)
         if place == 0 and index is not None:
             sentence = f"Slice {index + 1} has no stroke and is the least certain."

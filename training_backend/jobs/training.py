@@ -37,6 +37,7 @@ PREVIEW_GROWTH = 1.4
 PREVIEW_SHARE = 0.15
 LAST_SHARE = 0.4
 BELIEF_SHARE = 0.1
+TRAINING_SHARE = 0.6
 
 
 class Training:
@@ -68,6 +69,8 @@ class Training:
         self.budget = Budget(self.settings.seconds, self.settings.clock, self.settings.steps)
         self._prepare()
         self._resume()
+        if not self.step:
+            self.budget.leave_at_least(TRAINING_SHARE)
         orders = self.desk.orders()
         self._join(orders.revisions)
         if orders.end is None:

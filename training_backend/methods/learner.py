@@ -16,6 +16,8 @@ from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, generator_for
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape, sample_for
 
+SLICES_A_VOLUME = 4
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -56,6 +58,7 @@ class Learner:
             group["initial_lr"] = settings.learning_rate
         self.dtype = faster_dtype(self.student, sample_for(self.shape).to(items.device))
         self.window = self._window()
+        self.batch = settings.batch if items.dims == 2 else max(1, settings.batch // SLICES_A_VOLUME)
 
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint must hold."""
@@ -83,8 +86,8 @@ class Learner:
     def _chosen(self, step: int) -> Tensor:
         """(B,) items: part in turn, every item once an epoch, part by chance in favour of rare classes."""
         s, count = self.settings, len(self.items)
-        rare = round(self.view.rare_items * s.batch)
-        in_turn = s.batch - rare
+        rare = round(self.view.rare_items * self.batch) if self.items.dims == 2 else 0
+        in_turn = self.batch - rare
         places = torch.arange(step * in_turn, (step + 1) * in_turn)
         orders = {
             int(epoch): torch.randperm(count, generator=generator_for(s.seed + 1, int(epoch)))

@@ -54,7 +54,7 @@ class TrainSettings:
     several_scales: bool | None = setting(None, hint="average predictions over three sizes; none = for several cases")
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
-    consult: float = setting(0.5, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
+    consult: float = setting(0.4, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
     held_out: float = setting(0.15, 0, 0.5, "share of strokes kept aside to measure quality while training")
     release: float = setting(0.7, 0, 1, "share of the budget after which the held-out strokes are learnt too")
 

@@ -164,3 +164,13 @@ def test_a_model_is_compared_with_the_one_before(tmp_path, a_scribbled_phantom):
 def test_a_job_without_an_annotation_is_refused(tmp_path):
     with pytest.raises(BadAnnotation, match="draw on at least one"):
         Training(tmp_path, JobRequest("scribble", CONTRACT, ()), resolve("scribble"), [], ListDesk())
+
+
+@pytest.mark.parametrize(("teachers", "silent"), [("growcut", False), ("none", True)])
+def test_the_first_teachers_can_be_fewer(tmp_path, a_scribbled_phantom, teachers, silent):
+    case, _ = a_scribbled_phantom
+    training = a_training(tmp_path, case, ListDesk(), steps=2, first_teachers=teachers)
+    training.run()
+    undrawn = (training.material.items.strokes_of(0) == -1).numpy()
+    believed = training.material.items.belief_of(0).sum(dim=0).numpy()[undrawn]
+    assert (believed.max() == 0.0) == silent

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicer_kdseg.protocol.labels import UNLABELLED
-from slicer_kdseg.protocol.messages import AnnotationKind, JobRequest
-from slicer_kdseg.protocol.settings import TrainSettings, View
+from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
+from slicer_kdseg.protocol.messages import AnnotationKind
+from slicer_kdseg.protocol.settings import ScribbleSettings, TrainSettings, View
 from training_backend.data import preprocess
 from training_backend.data.cases import spacing_mm
 from training_backend.data.growcut import growcut
@@ -51,7 +51,7 @@ class Material:
     def __init__(
         self,
         cases: Sequence[TrainingCase],
-        request: JobRequest,
+        labels: LabelContract,
         settings: TrainSettings,
         view: View,
         examiner: Examiner,
@@ -59,10 +59,10 @@ class Material:
         self.cases = list(cases)
         self.settings = settings
         self.examiner = examiner
-        self.dense = request.method == "supervised"
+        self.dense = not isinstance(settings, ScribbleSettings)
         self.released = False
         self.belief_seconds = 0.0
-        self._ids = np.array(request.labels.ids, np.uint8)
+        self._ids = np.array(labels.ids, np.uint8)
         self._channel_of = np.full(256, -1)
         self._channel_of[self._ids] = np.arange(len(self._ids))
         spacings = [spacing_mm(case.affine) for case in cases]
@@ -126,11 +126,13 @@ class Material:
         start = time.process_time()
         images = [self.preprocess.image(case.image, spacing_mm(case.affine)) for case in cases]
         taught = [self._taught(case) for case in cases]
-        if self.dense:
-            believed = [hot(part, len(self._ids)) for part in taught]
-        else:
+        believed = [hot(part, len(self._ids)) for part in taught]
+        if isinstance(self.settings, ScribbleSettings):
             seen = [self._seen(image, part) for image, part in zip(images, taught, strict=True)]
-            believed = beliefs(seen, len(self._ids), Stacking(), self.settings.seed)
+            if self.settings.first_teachers == "all":
+                believed = beliefs(seen, len(self._ids), Stacking(), self.settings.seed)
+            elif self.settings.first_teachers == "growcut":
+                believed = [hot(_channels(growcut(part.image, part.strokes)), len(self._ids)) for part in seen]
             for case, part in zip(cases, seen, strict=True) if not self.released else ():
                 self.examiner.growcut[case.id] = self._grown(part, case)
         self.belief_seconds = time.process_time() - start
@@ -147,8 +149,13 @@ class Material:
         return Seen(image[0].numpy(), drawn, self.preprocess.spacing_mm)
 
     def _grown(self, seen: Seen, case: TrainingCase) -> np.ndarray:
-        grown = torch.from_numpy(growcut(seen.image, seen.strokes).astype(np.int8))
+        grown = _channels(growcut(seen.image, seen.strokes))
         return self._restored(hot(grown, len(self._ids)), case)
 
     def _restored(self, probability: Tensor, case: TrainingCase) -> np.ndarray:
         return self._ids[self.preprocess.restore_labels(probability, case.image.shape).cpu().numpy()]
+
+
+def _channels(grown: np.ndarray) -> Tensor:
+    """uint8 channels with ``UNLABELLED`` -> int8 with -1."""
+    return torch.from_numpy(grown.astype(np.int8))

@@ -83,7 +83,7 @@ class Training:
 
     def _prepare(self) -> None:
         view, device = view_for(self.settings, len(self.cases)), choose_device(self.settings.device)
-        self.material = Material(self.cases, self.request, self.settings, view, self.examiner)
+        self.material = Material(self.cases, self.request.labels, self.settings, view, self.examiner)
         self.showing = Showing(
             self.folder, self.request, self.settings, self.material, self.examiner, self.desk, self.previous
         )

@@ -63,6 +63,7 @@ class TrainSettings:
 class ScribbleSettings(TrainSettings):
     """ScribSD+-style self-distillation on grow-cut; see training_backend.methods.scribble. A weight of 0 is off."""
 
+    first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
     target_ce: float = setting(1.0, 0, 100)
     target_dice: float = setting(1.0, 0, 100)
     partial_ce: float = setting(0.3, 0, 100)

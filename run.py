@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -129,7 +130,8 @@ def test(extra: list[str]) -> int:
 
 
 def run_pytest(extra: list[str], counts: dict[str, int]) -> bool:
-    command = [str(PYTHON), "-m", "pytest", "--color=no", *extra]
+    side_by_side = [] if sys.platform == "win32" else ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "worksteal"]
+    command = [str(PYTHON), "-m", "pytest", "--color=no", *side_by_side, *extra]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     last = ""

@@ -207,6 +207,7 @@ def test_the_doctor_names_what_is_missing(monkeypatch, tmp_path):
         assert not doctor.port(taken.getsockname()[1]).good
 
 
+@pytest.mark.alone
 def test_bringing_results_into_the_scene_is_equal_and_cheaper_than_an_import():
     pytest.importorskip("slicer")
     found = bench_pushback.measure((40, 128, 128), repeats=2)

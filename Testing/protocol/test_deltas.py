@@ -104,6 +104,7 @@ def cpu_seconds(action) -> float:
     return sorted(once() for _ in range(5))[2]
 
 
+@pytest.mark.alone
 def test_changes_cost_a_fraction_of_a_compressed_label_map():
     """Bars of the whole path, with room for a loaded machine: 1/3 for a scattered update, 1/10 for a local edit."""
     before = ellipsoids((150, 256, 256))

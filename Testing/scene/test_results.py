@@ -158,6 +158,7 @@ def test_segmentation_file_keeps_names_colours_and_terminology(
     assert found["segments"][1]["color"] == pytest.approx([0.6, 0.1, 0.4], abs=1e-3)
 
 
+@pytest.mark.alone
 def test_an_update_of_a_large_volume_is_cheap(a_scene: Any) -> None:
     shape = (300, 512, 512)
     volume = new_volume(a_scene, "large", np.zeros(shape, np.uint8), np.eye(4))

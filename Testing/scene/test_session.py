@@ -68,6 +68,7 @@ def a_training_session(a_session: KDSegSession) -> KDSegSession:
     return a_session
 
 
+@pytest.mark.alone
 def test_growcut_is_shown_before_the_backend_is_asked(a_session: KDSegSession) -> None:
     shown: list[PreviewShown] = []
     a_session.signals.preview_arrived.connect(shown.append)
@@ -121,6 +122,7 @@ def test_nothing_new_is_not_sent_twice(a_training_session: KDSegSession) -> None
     assert not a_training_session.state.failure
 
 
+@pytest.mark.alone
 def test_the_scene_is_never_held_up(a_training_session: KDSegSession) -> None:
     longest = 0.0
     until = time.monotonic() + 2

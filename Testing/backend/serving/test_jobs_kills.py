@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 
 from slicer_kdseg.protocol.client import BackendClient
-from slicer_kdseg.protocol.messages import FINAL_STATES, PreviewReady, Progress, StateChanged
+from slicer_kdseg.protocol.local import LocalBackend
+from slicer_kdseg.protocol.messages import (
+    FINAL_STATES,
+    CaseInUse,
+    JobRequest,
+    PreviewReady,
+    Progress,
+    StateChanged,
+)
+from training_backend.data.annotator import annotate
+from training_backend.data.phantom import CONTRACT, phantom
+from training_backend.jobs.cases import read_annotation
 
 FAST = 6  # as in counting_training
 
@@ -148,3 +159,61 @@ def test_a_worker_outlives_neither_its_server_nor_its_own_children(start_backend
             time.sleep(0.02)
         state = Path(f"/proc/{worker}/stat")
         assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+SMALL = {"threads": 1, "device": "cpu", "channels": 4, "levels": 2, "slice_size": 32, "held_out": 0.0}
+
+
+@pytest.mark.slow
+def test_three_kills_of_the_real_training_lose_no_step_no_stroke_and_no_model(start_backend, until, tmp_path):
+    """Worker, server, worker: each life goes on from the checkpoint of the one before, with the correction."""
+    from training_backend.export.model import load_model
+
+    image, truth = phantom((8, 32, 32))
+    affine, first = np.diag([1.0, 1.0, 4.0, 1.0]), annotate(truth, every=4)
+    corrected = np.where(annotate(truth, seed=1, every=2) == 255, first, truth).astype(np.uint8)
+
+    def life() -> tuple[LocalBackend, BackendClient]:
+        backend = start_backend("--training", "hasty_training:run")
+        return backend, BackendClient(backend.url, backend.token)
+
+    backend, client = life()
+    case = client.upload_case(image, affine)
+    revision = client.upload_annotation(case, first, CONTRACT)
+    settings = SMALL | {"seconds": 600.0, "steps": 160}
+    job = client.start_job(JobRequest("scribble", CONTRACT, (CaseInUse(case, revision),), settings=settings)).id
+    reached = 0
+    for victim in ("worker", "server", "worker"):
+        reached = trained_beyond(client, job, reached + 40)
+        if victim == "worker":
+            assert kill(worker_of(backend))
+        else:
+            client.join_annotation(job, case, client.upload_annotation(case, corrected, CONTRACT))
+            assert kill(backend.pid)
+            client.close()
+            backend.close()
+            backend, client = life()
+    status = until(client, job, seconds=120)
+    assert (status.state, status.model) == ("done", 1), status
+    events = [event.payload for event in client.history(job)]
+    assert sum(isinstance(event, StateChanged) and event.state == "interrupted" for event in events) == 3
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    begun_again = [later for earlier, later in pairwise(steps) if later <= earlier]
+    assert len(begun_again) <= 3
+    assert min(begun_again, default=40) >= 20, "a life began from the start and not from a checkpoint"
+    for number, strokes in ((1, first), (2, corrected)):
+        stored = tmp_path / "root" / "cases" / case / "annotations" / f"{number}.frames"
+        assert np.array_equal(read_annotation(stored)[0], strokes)
+    model = load_model(client.download_model(1, tmp_path / "model"), "cpu")
+    assert [(taught["sha256"], taught["revision"]) for taught in model.card["cases"]] == [(case, 2)]
+    assert set(np.unique(model.predict(image, affine))) <= {0, 1, 2, 3}
+    client.close()
+
+
+def trained_beyond(client: BackendClient, job: str, step: int) -> int:
+    deadline = time.monotonic() + 60
+    while (status := client.job(job)).step < step:
+        assert time.monotonic() < deadline, status
+        assert status.state not in FINAL_STATES, status
+        time.sleep(0.02)
+    return status.step

@@ -35,7 +35,7 @@ def test_a_trained_model_predicts_in_a_worker_what_it_predicts_here(tmp_path, co
     ):
         case = client.upload_case(image, np.eye(4))
         revision = client.upload_annotation(case, strokes, contract)
-        settings = {"seconds": 4.0, "device": "cpu", "threads": 1}
+        settings = {"seconds": 60.0, "steps": 12, "device": "cpu", "threads": 1, "channels": 8, "slice_size": 48}
         cases = (CaseInUse(case, revision),)
         job = client.start_job(JobRequest("scribble", contract, cases, settings=settings)).id
         status = until(client, job, seconds=120)

@@ -111,6 +111,7 @@ def test_twenty_cuts_lose_nothing_and_repeat_nothing(start_backend, start_job):
         proxy.close()
 
 
+@pytest.mark.alone
 def test_events_arrive_within_milliseconds(start_backend, start_job):
     backend = start_backend()
     with BackendClient(backend.url, backend.token) as client:

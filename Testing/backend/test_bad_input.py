@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
+from safetensors import SafetensorError
 
 from slicer_kdseg.protocol import checks
+from slicer_kdseg.protocol.errors import OutOfSpace
 from training_backend.cli.main import main
+from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels, write_volume
 from training_backend.data.phantom import phantom
@@ -204,6 +208,30 @@ def test_a_disk_that_is_full_when_the_model_is_written_keeps_the_older_model(cas
     assert "model could not be written" in told
     assert "free" in told
     assert contents(out) == before
+
+
+def test_a_model_that_does_not_fit_at_its_place_leaves_the_one_before(tmp_path):
+    desk, drafts = TerminalDesk(tmp_path / "out" / "model"), {"small": 1_000, "large": 100_000}
+    for name, size in drafts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(bytes(size))
+    desk.candidate(tmp_path / "small", {}, True, "")
+    with nothing_above(20_000), pytest.raises(OutOfSpace, match="no space left for the model"):
+        desk.candidate(tmp_path / "large", {}, True, "")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model"]
+    assert (tmp_path / "out" / "model" / "weights").stat().st_size == 1_000
+    desk.candidate(tmp_path / "large", {}, True, "")
+    assert (tmp_path / "out" / "model" / "weights").stat().st_size == 100_000
+
+
+@pytest.mark.xfail(strict=True, raises=SafetensorError, reason="issue 2: checkpoint.save tells only of OSError")
+def test_a_checkpoint_that_does_not_fit_is_said_and_leaves_the_one_before(tmp_path):
+    small, large = torch.nn.Linear(2, 2), torch.nn.Linear(200, 200)
+    checkpoint.save(tmp_path, {"net": small}, torch.optim.SGD(small.parameters()), {"step": 1})
+    with nothing_above(20_000), pytest.raises(OutOfSpace, match="training goes on"):
+        checkpoint.save(tmp_path, {"net": large}, torch.optim.SGD(large.parameters()), {"step": 2})
+    assert checkpoint.facts_of(tmp_path) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
 def test_results_that_cannot_be_written_are_said_before_anything_is_computed(cases, tmp_path, capsys):

@@ -210,8 +210,9 @@ def test_the_doctor_names_what_is_missing(monkeypatch, tmp_path):
 @pytest.mark.alone
 def test_bringing_results_into_the_scene_is_equal_and_cheaper_than_an_import():
     pytest.importorskip("slicer")
-    found = bench_pushback.measure((40, 128, 128), repeats=2)
+    found = bench_pushback.measure((80, 256, 256), repeats=2)
     assert found["pushback_full_vs_gzip_nrrd"] < 1 / 3
+    assert found["pushback_local_vs_gzip_nrrd"] < 1 / 10
     assert found["scene_update_vs_import"] < 1
 
 

@@ -124,6 +124,7 @@ REFUSALS = {
     "another version": (200, OTHER, "speaks protocol 99, this side speaks 1; update the older of the two"),
     "a stranger": (200, {"name": "MONAILabel"}, "not a KDSeg backend"),
     "a wrong token": (401, errors.to_json(errors.NotAllowed("The token is wrong.")), "token is wrong"),
+    "CUDA that is absent": (422, errors.to_json(errors.DeviceUnavailable("CUDA cannot be used.")), "CUDA cannot"),
     "a busy backend": (503, errors.to_json(errors.Busy("Try again in a moment.")), "again in a moment"),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,6 +299,38 @@ def test_a_backend_that_dies_is_followed_again(
         session.stop()
         wait_until(session, lambda state: state.job_state == "stopped" and state.can_train, 10)
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [(2, "take another one"), (3, "memory ran out"), (4, "Its log ends")],  # as in counting_training
+)
+def test_a_training_that_fails_says_why_and_leaves_the_strokes(
+    a_session: KDSegSession, an_annotation_with_strokes: Annotation, seed: int, words: str
+) -> None:
+    before = an_annotation_with_strokes.read().labels
+    a_session.request_training(settings={"seconds": 30, "seed": seed})
+    with pytest.raises(KDSegError, match=words):
+        wait_until(a_session, lambda state: state.job_state == "done", 30)
+    assert a_session.state.can_train
+    assert a_session.state.preview_source == "growcut"
+    assert np.array_equal(an_annotation_with_strokes.read().labels, before)
+
+
+def test_a_worker_that_is_killed_is_said_and_the_training_goes_on(
+    a_training_session: KDSegSession, a_backend: LocalBackend
+) -> None:
+    told: list[str] = []
+    a_training_session.signals.state_changed.connect(lambda state: told.append(state.sentence))
+    step = a_training_session.state.step
+    tasks = Path(f"/proc/{a_backend.pid}/task")
+    if not tasks.exists():
+        pytest.skip("needs /proc to find the worker")
+    for worker in {pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()}:
+        os.kill(int(worker), signal.SIGKILL)
+    wait_until(a_training_session, lambda state: any("it was killed" in sentence for sentence in told), 20)
+    wait_until(a_training_session, lambda state: state.step > step + 20 and state.phase == "training", 20)
+    assert not a_training_session.state.failure
 
 
 def test_a_request_that_is_cancelled_on_its_way_leaves_no_job_running(

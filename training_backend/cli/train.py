@@ -103,7 +103,7 @@ def _train(
         print("Stopped before there was a model to keep.")
         return 1
     print(f"Trained for {time.monotonic() - begun:.0f} s. The model is in {out / 'model'}.")
-    _segment(out, desk, chosen, folder)
+    _segment(out, desk, chosen, folder, resolved.device)
     if desk.suggestion:
         print(desk.suggestion)
     print(f"Next: look at {out / 'segmentations'} in 3D Slicer, correct what is wrong, and train again;")
@@ -120,11 +120,11 @@ def shown_labels(desk: TerminalDesk, case: TrainingCase, model: Model) -> np.nda
     return model.predict(case.image, case.affine)
 
 
-def _segment(out: Path, desk: TerminalDesk, chosen: list[TrainingCase], folder: CaseFolder) -> None:
+def _segment(out: Path, desk: TerminalDesk, chosen: list[TrainingCase], folder: CaseFolder, device: str) -> None:
     """Label maps of every case, annotated or not."""
     from training_backend.export.model import load_model
 
-    model = load_model(out / "model")
+    model = load_model(out / "model", device)
     annotated = {case.name: case for case in chosen}
     for case in folder.cases:
         assert case.path is not None

@@ -1,9 +1,10 @@
 """Dice of what a user is shown, against grow-cut from the same strokes, at budgets of CPU seconds on one thread.
 
-growcut          ours, padded at the volume's border
-growcut_plain    Slicer's vtkImageGrowCutSegment as it is, the whole volume scaled to 0..1000: what is published
-scribble         what is shown of a scribbled case; what the model predicts where nothing is drawn
-scribble_alone   what the exported model predicts on a scribbled case, with no stroke to help it
+growcut            ours, padded at the volume's border
+growcut_plain      Slicer's vtkImageGrowCutSegment as it is, the whole volume scaled to 0..1000: what is published
+growcut_distilled  what a student of plain grow-cut labels predicts: no other teacher, no correction of the target
+scribble           what is shown of a scribbled case; what the model predicts where nothing is drawn
+scribble_alone     what the exported model predicts on a scribbled case, with no stroke to help it
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from training_backend.data.folder import CaseFolder, read_case_folder
 from training_backend.data.growcut import LEVELS, growcut
 from training_backend.report.metrics import dice_by_class, mean_interval
 
+if TYPE_CHECKING:
+    from training_backend.jobs.material import TrainingCase
+
 CT, ACDC = "slicerio_ct", "acdc"
 CT_BUDGETS = (30.0, 60.0)
 ACDC_BUDGETS = (60.0, 300.0)
@@ -36,6 +40,28 @@ TRAINED = tuple(f"patient{10 * block + number:03d}_frame01" for block in (0, 2, 
 UNSEEN = tuple(f"patient{10 * block + number:03d}_frame01" for block in (0, 2, 4, 6, 8) for number in (3, 8))
 
 Say = Callable[[str], None]
+
+
+def growcut_as_it_is(image: np.ndarray, strokes: np.ndarray) -> np.ndarray:
+    """Slicer's filter on the whole volume with nothing around it; ids (D, H, W), ``UNLABELLED`` where it did not grow.
+
+    Voxels on the border of its input pass nothing on: strokes there are lost, which the padded one avoids.
+    """
+    import slicer
+
+    from slicer_kdseg.scene.geometry import array_of_image, plain_image
+
+    low, high = float(image.min()), float(image.max())
+    grow = slicer.vtkImageGrowCutSegment()
+    grow.SetIntensityVolume(plain_image(((image - low) / (high - low + 1e-6) * LEVELS).astype(np.int16)))
+    grow.SetSeedLabelVolume(plain_image(np.where(strokes == UNLABELLED, 0, strokes + 1).astype(np.uint8)))
+    grow.Update()
+    grown = array_of_image(grow.GetOutput())
+    return np.where(grown == 0, UNLABELLED, grown - 1).astype(np.uint8)
+
+
+UNTRAINED = {"growcut": growcut, "growcut_plain": growcut_as_it_is}
+DISTILLED = {"first_teachers": "growcut", "correction": 0.0, "consult": 0.0}
 
 
 @dataclass(frozen=True)
@@ -58,7 +84,7 @@ def summary(rows: list[BenchRow]) -> list[dict[str, Any]]:
     """Mean Dice with a bootstrap interval over cases and seeds, for every method, setting, data and budget."""
     groups: dict[tuple[str, str, str, float | None], list[BenchRow]] = {}
     for row in rows:
-        budget = None if row.method.startswith("growcut") else row.cpu_seconds
+        budget = None if row.method in UNTRAINED else row.cpu_seconds
         groups.setdefault((row.method, row.setting, row.data, budget), []).append(row)
     found = []
     for (method, setting, data, _), own in groups.items():
@@ -110,50 +136,26 @@ def on_acdc(data: Path, seeds: int, longest: float, say: Say) -> Iterator[BenchR
         for budget in _shortened(ACDC_BUDGETS, longest):
             say(f"ACDC, seed {seed}: {budget:.0f} CPU seconds")
             yield from _trained_rows(trained, budget, ACDC, seed, others)
+            yield from _distilled_rows(trained, budget, ACDC, seed, others)
 
 
 def _growcut_rows(case: Case, contract: LabelContract, data: str, seed: int) -> Iterator[BenchRow]:
     assert case.scribbles is not None
-    for method, grow in (("growcut", growcut), ("growcut_plain", growcut_as_it_is)):
+    for method, grow in UNTRAINED.items():
         begun = time.process_time()
         grown = grow(case.image, case.scribbles)
         spent = time.process_time() - begun
         yield _row(method, "scribbled", data, seed, case, (spent, spent), grown, contract)
 
 
-def growcut_as_it_is(image: np.ndarray, strokes: np.ndarray) -> np.ndarray:
-    """Slicer's filter on the whole volume with nothing around it; ids (D, H, W), ``UNLABELLED`` where it did not grow.
-
-    Voxels on the border of its input pass nothing on: strokes there are lost, which the padded one avoids.
-    """
-    import slicer
-
-    from slicer_kdseg.scene.geometry import array_of_image, plain_image
-
-    low, high = float(image.min()), float(image.max())
-    grow = slicer.vtkImageGrowCutSegment()
-    grow.SetIntensityVolume(plain_image(((image - low) / (high - low + 1e-6) * LEVELS).astype(np.int16)))
-    grow.SetSeedLabelVolume(plain_image(np.where(strokes == UNLABELLED, 0, strokes + 1).astype(np.uint8)))
-    grow.Update()
-    grown = array_of_image(grow.GetOutput())
-    return np.where(grown == 0, UNLABELLED, grown - 1).astype(np.uint8)
-
-
 def _trained_rows(
     folder: CaseFolder, budget: float, data: str, seed: int, others: tuple[Case, ...] = ()
 ) -> Iterator[BenchRow]:
     from training_backend.export.model import load_model
-    from training_backend.jobs.training import Training
 
-    differences = {"seconds": budget, "clock": "cpu", "threads": 1, "until_good": False, "seed": seed, "device": "cpu"}
     chosen = annotated_cases(folder, "scribble")
-    used = tuple(CaseInUse(case.id, case.revision, case.kind, case.name) for case in chosen)
-    request = JobRequest("scribble", folder.contract, used, "fast", differences)
     with TemporaryDirectory(prefix="kdseg-bench-") as work:
-        desk = _SilentDesk(Path(work) / "model")
-        begun = time.process_time()
-        Training(Path(work) / "job", request, resolve("scribble", "fast", differences), chosen, desk).run()
-        cost = budget, time.process_time() - begun
+        desk, cost = _trained(Path(work), folder, chosen, {"seconds": budget, "seed": seed})
         model = load_model(desk.model, "cpu")
         for case, trained in zip(folder.cases, chosen, strict=True):
             shown = shown_labels(desk, trained, model)
@@ -163,6 +165,36 @@ def _trained_rows(
         for case in others:
             labels = model.predict(case.image, case.affine)
             yield _row("scribble", "unscribbled", data, seed, case, cost, labels, folder.contract)
+
+
+def _distilled_rows(
+    folder: CaseFolder, budget: float, data: str, seed: int, others: tuple[Case, ...]
+) -> Iterator[BenchRow]:
+    from training_backend.export.model import load_model
+
+    chosen = annotated_cases(folder, "scribble")
+    with TemporaryDirectory(prefix="kdseg-bench-") as work:
+        desk, cost = _trained(Path(work), folder, chosen, {"seconds": budget, "seed": seed, **DISTILLED})
+        model = load_model(desk.model, "cpu")
+        for setting, cases in (("scribbled", folder.cases), ("unscribbled", others)):
+            for case in cases:
+                labels = model.predict(case.image, case.affine)
+                yield _row("growcut_distilled", setting, data, seed, case, cost, labels, folder.contract)
+
+
+def _trained(
+    work: Path, folder: CaseFolder, chosen: list[TrainingCase], differences: dict[str, Any]
+) -> tuple[_SilentDesk, tuple[float, float]]:
+    """One run on one thread; its desk, and the CPU seconds asked for and taken."""
+    from training_backend.jobs.training import Training
+
+    differences = {"clock": "cpu", "threads": 1, "until_good": False, "device": "cpu", **differences}
+    used = tuple(CaseInUse(case.id, case.revision, case.kind, case.name) for case in chosen)
+    request = JobRequest("scribble", folder.contract, used, "fast", differences)
+    desk = _SilentDesk(work / "model")
+    begun = time.process_time()
+    Training(work / "job", request, resolve("scribble", "fast", differences), chosen, desk).run()
+    return desk, (differences["seconds"], time.process_time() - begun)
 
 
 def _row(

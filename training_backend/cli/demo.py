@@ -21,7 +21,7 @@ from training_backend.cli.progress import ProgressBar
 from training_backend.data.cases import read_labels
 from training_backend.data.segments import contract_of, segment_classes
 
-SECONDS = 120.0
+SECONDS = 115.0
 AFTERWARDS_SECONDS = 25.0
 AFTERWARDS_SHARE = 0.85
 OURS = ("scene.mrb", "segmentation.seg.nrrd", "model", "report.html", "report.json", "pictures")

@@ -29,7 +29,7 @@ PACKAGES = ("slicer-kdseg", "slicer-core", "torch", "monai", "numpy")
 TAUGHT = "the student together with its first teachers, with the strokes kept as drawn"
 BY_ITSELF = "the student, with the strokes kept as drawn"
 FIRST = "Grown from the first strokes by grow-cut, before anything was learnt."
-STAYED = "Grow-cut's labels were shown on, because the student was not as good on strokes kept aside."
+STAYED = "Grow-cut's labels stayed: the student had not begun, or was not as good on strokes kept aside."
 UNTAUGHT = "Grow-cut from all strokes, the correction's included: what there would be without any training."
 TAKEN_AWAY = (
     "What the saved model makes of this image by itself, without strokes or first teachers. It has learnt from this"

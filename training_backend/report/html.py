@@ -51,7 +51,9 @@ def write_report(folder: Path, story: Story) -> Path:
     ]
     glow = unsure(story.looks, story.contract)
     if glow is not None:
-        caption = "Where it is unsure: bright where the student and its teacher disagree; below, the result there."
+        caption = (
+            "Where it is unsure: bright where the student and its averaged copy disagree; below, the result there."
+        )
         shown.append(("unsure.png", glow, caption))
     for name, png, _ in shown:
         (pictures / name).write_bytes(png)
@@ -155,7 +157,9 @@ def _table(story: Story, heading: str, note: str, pick: Callable[[ClassScore], f
         cells = [row.scores.by_class.get(label.id) for label in story.contract.foreground]
         text = "".join(f"<td>{form.format(pick(cell)) if cell else 'no value'}</td>" for cell in cells)
         mean = form.format(sum(values) / len(values)) if values else "no value"
-        when = "" if row.seconds is None else f" ({row.seconds:.0f} s)"
+        when = (
+            "" if row.seconds is None else f" ({row.seconds:.1f} s)" if row.seconds < 10 else f" ({row.seconds:.0f} s)"
+        )
         kind = ' class="last"' if row is story.student else ""
         body += f"<tr{kind}><td>{escape(row.name + when)}</td><td>{mean}</td>{text}</tr>"
     return (

@@ -70,7 +70,7 @@ def where_to_look(story: Story) -> list[str]:
     sentences = []
     if story.looks.uncertainty is not None and story.looks.uncertainty.any():
         slices = ", ".join(str(z + 1) for z in most_unsure_slices(story.looks.uncertainty))
-        sentences.append(f"Look first at slices {slices}: there the student and its teacher disagree most.")
+        sentences.append(f"Look first at slices {slices}: there it is least sure.")
     if story.next_step:
         sentences.append(story.next_step)
     sentences.append(

@@ -31,7 +31,7 @@ from training_backend.data.annotator import Correction, annotate, correct
 
 CLOCK_SECONDS = 0.02
 CORRECT_FROM, CORRECT_BY = 0.4, 0.6
-CORRECTED_SLICES = 4
+CORRECTED_SLICES = 6
 PATIENCE_SECONDS = 240.0
 
 

@@ -199,12 +199,12 @@ def nothing_above(limit_bytes: int) -> Iterator[None]:
 
 def test_a_disk_that_is_full_when_the_model_is_written_keeps_the_older_model(cases, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
-    assert main(training(cases, out)) == 0
+    assert main(training(cases, out, "--set=steps=1")) == 0
     capsys.readouterr()
     before = contents(out)
     monkeypatch.setattr(checkpoint, "save", lambda *_: None)  # lies elsewhere, has a test of its own
     with nothing_above(20_000):
-        told = refused(training(cases, out), capsys)
+        told = refused(training(cases, out, "--set=steps=1"), capsys)
     assert "model could not be written" in told
     assert "free" in told
     assert contents(out) == before

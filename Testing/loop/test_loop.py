@@ -74,7 +74,7 @@ def test_strokes_become_a_segmentation_that_follows_a_correction(
     shown: list[PreviewShown] = []
     session.signals.preview_arrived.connect(shown.append)
 
-    session.request_training(settings={"seconds": 16, "clock": "cpu", "until_good": False, "threads": 1})
+    session.request_training(settings={"seconds": 12, "clock": "cpu", "until_good": False, "threads": 1})
     wait_until(session, lambda state: state.preview_source == "growcut", 10)
     assert session.preview is not None
     first = session.preview.labels.copy()

@@ -9,6 +9,8 @@ from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.protocol.messages import CaseInUse, HeldOut, JobRequest, PreviewReady, Progress
 
+AFFINE = np.diag([1.0, 1.0, 4.0, 1.0])
+
 
 def a_bright_ball() -> tuple[np.ndarray, np.ndarray]:
     """An image (10, 48, 48) and strokes on three of its slices."""
@@ -33,7 +35,7 @@ def test_a_trained_model_predicts_in_a_worker_what_it_predicts_here(tmp_path, co
         LocalBackend(tmp_path / "root", options=["--no-probe"]) as backend,
         BackendClient(backend.url, backend.token) as client,
     ):
-        case = client.upload_case(image, np.eye(4))
+        case = client.upload_case(image, AFFINE)
         revision = client.upload_annotation(case, strokes, contract)
         settings = {"seconds": 60.0, "steps": 12, "device": "cpu", "threads": 1, "channels": 8, "slice_size": 48}
         cases = (CaseInUse(case, revision),)
@@ -49,7 +51,7 @@ def test_a_trained_model_predicts_in_a_worker_what_it_predicts_here(tmp_path, co
         labels = client.preview(prediction.id, 1).labels
         model = load_model(client.download_model(1, tmp_path / "model"), "cpu")
         # Not every voxel: each side chooses bf16 or fp32 by a probe of its own.
-        assert np.mean(labels == model.predict(image, np.eye(4))) > 0.99
+        assert np.mean(labels == model.predict(image, AFFINE)) > 0.99
         assert 0 < (labels == 1).sum() < labels.size
 
 
@@ -57,7 +59,7 @@ def test_a_prediction_that_cannot_run_says_why(start_backend, start_job, until):
     backend = start_backend()
     with BackendClient(backend.url, backend.token) as client:
         job = until(client, start_job(client, 1.0, 6).id)
-        case = client.upload_case(a_bright_ball()[0], np.eye(4))
+        case = client.upload_case(a_bright_ball()[0], AFFINE)
         status = until(client, client.predict(job.model, case).id, seconds=60)
         assert status.state == "failed"
         assert "not a model folder" in status.sentence

@@ -9,7 +9,7 @@ from training_backend.data.annotator import annotate
 from training_backend.data.appearance import appearance
 from training_backend.data.cases import read_image, spacing_mm
 from training_backend.data.phantom import phantom
-from training_backend.methods.first_teachers import Stacking, beliefs
+from training_backend.methods.first_teachers import FirstTeachers, Stacking
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
 SPACING = (6.0, 1.0, 1.0)
@@ -46,14 +46,14 @@ def test_stacking_finds_the_thin_bones_that_growing_loses():
     volume = read_image(sample.image)
     case = Seen(volume.array.astype(np.float32), annotate(sample.reference, seed=3), spacing_mm(volume.affine))
     assert not mostly_annotated(case)
-    (belief,) = beliefs([case], 8, Stacking(), seed=0)
+    (belief,) = FirstTeachers(8, Stacking(), seed=0).believe([case])
     assert mean_dice(belief.numpy(), sample.reference) > mean_dice(votes(case, 8), sample.reference) + 0.02
 
 
 def test_stacking_that_does_not_win_leaves_the_votes():
     image, labels = phantom((20, 48, 48))
     case = Seen(image, annotate(labels, seed=0, every=4), SPACING)
-    (belief,) = beliefs([case], 4, Stacking(win=0.0), seed=0)
+    (belief,) = FirstTeachers(4, Stacking(win=0.0), seed=0).believe([case])
     assert np.array_equal(belief.numpy(), votes(case, 4))
 
 
@@ -61,7 +61,7 @@ def test_two_annotated_slices_are_not_enough_to_stack_and_still_believed():
     image, labels = phantom((20, 48, 48))
     strokes = annotate(labels, seed=0, every=1)
     strokes[:9], strokes[10:] = UNLABELLED, UNLABELLED
-    (belief,) = beliefs([Seen(image, strokes, SPACING)], 4, Stacking(), seed=0)
+    (belief,) = FirstTeachers(4, Stacking(), seed=0).believe([Seen(image, strokes, SPACING)])
     assert np.isfinite(belief.numpy()).all()
     assert belief.shape == (4, 20, 48, 48)
 

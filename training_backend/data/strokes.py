@@ -26,6 +26,17 @@ def stroke_numbers(strokes: np.ndarray) -> tuple[np.ndarray, dict[int, list[int]
     return numbers, owners
 
 
+def stroke_voxels(strokes: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """The voxels of every stroke, each as an index of the (D, H, W) array."""
+    numbers, _ = stroke_numbers(strokes)
+    places = np.nonzero(numbers)
+    order = np.argsort(numbers[places], kind="stable")
+    sizes = np.bincount(numbers[places])[1:]
+    return (
+        [tuple(axis[part] for axis in places) for part in np.split(order, np.cumsum(sizes)[:-1])] if len(sizes) else []
+    )
+
+
 def _pieces(strokes: np.ndarray, axis: int) -> tuple[np.ndarray, dict[int, list[int]]]:
     within_slice = np.moveaxis(np.zeros((3, 3, 3), bool), axis, 0)
     within_slice[1] = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ def save(
             {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, draft, {"facts": json.dumps(facts)}
         )
         os.replace(draft, folder / "state.safetensors")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
         raise OutOfSpace(
             f"The checkpoint could not be written ({error}); free disk space, training goes on."

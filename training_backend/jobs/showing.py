@@ -37,6 +37,7 @@ class Showing:
     ) -> None:
         self.folder, self.request, self.settings = folder, request, settings
         self.material, self.examiner, self.desk = material, examiner, desk
+        self._detail: dict[int, float] = {}
         self._older = self._predict_with(previous) if previous else None
 
     def growcut(self, case: TrainingCase, step: int, sentence: str) -> None:
@@ -59,7 +60,11 @@ class Showing:
             named = [material.cases[place].id for place in places]
             alone = {case: material.labels(said[place], place) for case, place in zip(named, places, strict=True)}
             together = {case: heard[place] for case, place in zip(named, places, strict=True)}
-            self.desk.emit(examiner.examine(step, together, alone))
+            rivals = {case: material.rival(place) for case, place in zip(named, places, strict=True)}
+            taught = {material.cases[place].id: material.taught(material.cases[place]) for place in places}
+            self._detail |= {place: material.detail(place) for place in places if place not in self._detail}
+            detail = min(self._detail[place] for place in places)
+            self.desk.emit(examiner.examine(step, together, alone, rivals, taught, detail))
         for place in places:
             self._show_better(learner, place, heard[place], said[place], step)
         not_worse, sentence = examiner.against(material.cases[0].id, self._older)

@@ -36,7 +36,6 @@ FIRST_PREVIEW_SECONDS = 4.0
 PREVIEW_GROWTH = 1.4
 PREVIEW_SHARE = 0.15
 LAST_SHARE = 0.4
-BELIEF_SHARE = 0.1
 TRAINING_SHARE = 0.6
 
 
@@ -140,9 +139,8 @@ class Training:
             self._checkpoint()
 
     def _release(self) -> None:
-        """Teach what was kept aside; the first teachers are asked again only if that is cheap."""
-        self.material.release(self.material.belief_seconds < BELIEF_SHARE * self.budget.seconds)
-        self.method.annotation_changed()
+        self.material.release()
+        self.method.strokes_added()
 
     def _checkpoint(self) -> None:
         learner, released = self.method.learner, self.material.released

@@ -85,6 +85,10 @@ class Scribble:
             )
         return terms
 
+    def strokes_added(self) -> None:
+        """The items hold more strokes and the same first belief: the target keeps what it has become."""
+        self.items.speak()
+
     def annotation_changed(self) -> None:
         """The items hold new strokes or a new first belief: the target is rebuilt before the next step."""
         self.items.begin_anew()

@@ -38,6 +38,10 @@ class Supervised:
             "target_dice": self.settings.target_dice * soft_dice(logits, batch.target),
         }
 
+    def strokes_added(self) -> None:
+        """The items hold more strokes and the same first belief: the target keeps what it has become."""
+        self.items.speak()
+
     def annotation_changed(self) -> None:
         """The items hold new labels: the target is rebuilt before the next step."""
         self.items.begin_anew()

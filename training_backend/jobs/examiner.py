@@ -117,7 +117,10 @@ class Examiner:
         return False, f"Held-out score {mean:.2f} is below the {self._before:.2f} of the model before, which stays."
 
     def has_settled(self, labels: np.ndarray) -> bool:
-        """Whether neither the score nor the picture, ``labels`` (D, H, W), has changed for a while."""
+        """Whether neither the score nor ``labels`` (D, H, W), the model's own, have changed for a while.
+
+        What is shown settles long before: the first teachers hold it still while the model still learns.
+        """
         score = self.latest.student_mean if self.latest else 0.0
         before, self._shown = self._shown, labels
         if before is None or score > self.best + RISE:

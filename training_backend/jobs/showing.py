@@ -48,7 +48,7 @@ class Showing:
         """Show and, while strokes are kept aside, examine the cases at ``places``; the first case is among them.
 
         Every preview is made by the model as it was saved, so it is also the proof that the model works; that
-        model is handed in as the candidate. Returns what student and first teachers make of the first case.
+        model is handed in as the candidate. Returns what it makes of the first case without any stroke.
         """
         material, examiner = self.material, self.examiner
         draft = self.folder / "candidate"
@@ -69,7 +69,7 @@ class Showing:
             self._show_better(learner, place, heard[place], said[place], step)
         not_worse, sentence = examiner.against(material.cases[0].id, self._older)
         self.desk.candidate(draft, examiner.alone, not_worse, sentence)
-        return heard[0]
+        return material.labels(said[0], 0)
 
     def _show_better(self, learner: Learner, place: int, labels: np.ndarray, said: Tensor, step: int) -> None:
         """The student's labels, or grow-cut's while the student is not as good, and where it is unsure."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slicer_kdseg.protocol.errors import BadAnnotation
-from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
 from slicer_kdseg.protocol.messages import HeldOut, JobRequest, RevisionJoined, StateChanged, Suggestion
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.data.annotator import annotate
@@ -109,14 +109,41 @@ def test_held_out_strokes_are_not_taught_until_they_are_released(tmp_path, a_scr
     assert (released.material.items.strokes_of(0).numpy()[held] == case.annotation[held]).all()
 
 
-def test_a_bad_student_is_not_shown(tmp_path, a_scribbled_phantom):
-    case, _ = a_scribbled_phantom
+def test_a_bad_student_spoils_nothing(tmp_path, a_scribbled_phantom):
+    """It has learnt no class, so its word does not count, even when it alone is asked for."""
+    case, truth = a_scribbled_phantom
     desk = ListDesk()
     a_training(tmp_path, case, desk, steps=2, learning_rate=1e-6, consult=0.0).run()
+    assert dice(desk.candidates[-1][0].predict(case.image, AFFINE), truth) < 0.5
+    assert dice(desk.previews[-1][1], truth) >= dice(desk.previews[0][1], truth) - 0.01
+
+
+def test_grow_cut_stays_where_nobody_has_learnt_anything(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    desk = ListDesk()
+    a_training(tmp_path, case, desk, steps=2, learning_rate=1e-6, first_teachers="none").run()
     source, shown, _, _, _, sentence = desk.previews[-1]
     assert source == "growcut"
     assert np.array_equal(shown, desk.previews[0][1])
     assert "Grow-cut stays" in sentence
+    assert "has not learnt all strokes yet" in sentence
+
+
+def test_grow_cut_stays_where_the_working_resolution_is_too_coarse(tmp_path):
+    """A lattice of lines two pixels wide, seen at a sixth of its resolution."""
+    labels = np.zeros((4, 192, 192), np.uint8)
+    labels[:, 20:170, 24::12] = 1
+    labels[:, 20:170, 25::12] = 1
+    image = (labels * 300.0 + np.random.default_rng(0).normal(0, 10, labels.shape)).astype(np.float32)
+    strokes = np.full(labels.shape, UNLABELLED, np.uint8)
+    strokes[:, 60:120] = labels[:, 60:120]
+    contract = LabelContract((LabelClass(0, "background"), LabelClass(1, "line")))
+    case = TrainingCase("e" * 64, "lattice", image, AFFINE, "scribble", 1, strokes)
+    desk = ListDesk()
+    settings = resolve("scribble", "fast", QUICK | {"steps": 2, "slice_size": 32})
+    Training(tmp_path, JobRequest("scribble", contract, ()), settings, [case], desk).run()
+    assert desk.previews[-1][0] == "growcut"
+    assert "raise slice_size" in desk.previews[-1][5]
 
 
 def test_stop_keeps_a_model_and_cancel_keeps_none(tmp_path, a_scribbled_phantom):

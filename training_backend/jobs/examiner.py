@@ -16,7 +16,7 @@ from training_backend.data.strokes import stroke_voxels
 
 TOLERANCE = 0.01
 STROKES_TELL = 0.03
-FITS = 0.9
+FITS = 0.8
 DETAIL = 0.9
 RISE = 0.005
 STILL = 0.03
@@ -56,7 +56,7 @@ class Examiner:
         """
         student, rival = _scores(shown, self.held, self.labels), _scores(growcut, self.held, self.labels)
         self.alone = _scores(alone, self.held, self.labels)
-        self.fit = _mean(_scores(shown, taught, self.labels))
+        self.fit = _mean(_scores(alone, taught, self.labels))
         self.detail = detail
         self._leads = self.fit >= FITS and detail >= DETAIL and self._as_good(shown, growcut)
         self.latest = HeldOut(step, student, rival, _mean(student), _mean(rival))

@@ -34,7 +34,7 @@ class Examiner:
         self.alone: dict[str, float] = {}
         self.fit = 0.0
         self.detail = 1.0
-        self._leads = False
+        self._good = False
         self.best = 0.0
         self._before: float | None = None
         self._shown: np.ndarray | None = None
@@ -56,16 +56,20 @@ class Examiner:
         """
         student, rival = _scores(shown, self.held, self.labels), _scores(growcut, self.held, self.labels)
         self.alone = _scores(alone, self.held, self.labels)
-        self.fit = _mean(_scores(alone, taught, self.labels))
+        self.note_fit(alone, taught)
         self.detail = detail
-        self._leads = self.fit >= FITS and detail >= DETAIL and self._as_good(shown, growcut)
+        self._good = self._as_good(shown, growcut)
         self.latest = HeldOut(step, student, rival, _mean(student), _mean(rival))
         return self.latest
+
+    def note_fit(self, alone: Mapping[str, np.ndarray], taught: Mapping[str, np.ndarray]) -> None:
+        """How well the model by itself repeats the strokes it was taught; goes on after the last examination."""
+        self.fit = _mean(_scores(alone, taught, self.labels))
 
     @property
     def student_leads(self) -> bool:
         """Whether the student may be shown: it has learnt the strokes, and none kept aside speaks for grow-cut."""
-        return self.dense or self._leads
+        return self.dense or (self._good and self.fit >= FITS and self.detail >= DETAIL)
 
     def _as_good(self, shown: Mapping[str, np.ndarray], growcut: Mapping[str, np.ndarray]) -> bool:
         """Compare stroke by stroke, every class alike: not worse than grow-cut by two standard errors.

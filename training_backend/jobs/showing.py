@@ -56,12 +56,14 @@ class Showing:
         loaded = load_model(draft, material.items.device.type, learner.dtype).network
         said = {place: self._probability(learner, loaded, place) for place in places}
         heard = {place: material.heard(probability, place) for place, probability in said.items()}
-        if not material.released:
-            named = [material.cases[place].id for place in places]
-            alone = {case: material.labels(said[place], place) for case, place in zip(named, places, strict=True)}
-            together = {case: heard[place] for case, place in zip(named, places, strict=True)}
-            rivals = {case: material.rival(place) for case, place in zip(named, places, strict=True)}
-            taught = {material.cases[place].id: material.taught(material.cases[place]) for place in places}
+        cases = {place: material.cases[place] for place in places}
+        alone = {case.id: material.labels(said[place], place) for place, case in cases.items()}
+        taught = {case.id: material.taught(case) for case in cases.values()}
+        if material.released:
+            examiner.note_fit(alone, taught)
+        else:
+            together = {case.id: heard[place] for place, case in cases.items()}
+            rivals = {case.id: material.rival(place) for place, case in cases.items()}
             self._detail |= {place: material.detail(place) for place in places if place not in self._detail}
             detail = min(self._detail[place] for place in places)
             self.desk.emit(examiner.examine(step, together, alone, rivals, taught, detail))
@@ -69,7 +71,7 @@ class Showing:
             self._show_better(learner, place, heard[place], said[place], step)
         not_worse, sentence = examiner.against(material.cases[0].id, self._older)
         self.desk.candidate(draft, examiner.alone, not_worse, sentence)
-        return material.labels(said[0], 0)
+        return alone[material.cases[0].id]
 
     def _show_better(self, learner: Learner, place: int, labels: np.ndarray, said: Tensor, step: int) -> None:
         """The student's labels, or grow-cut's while the student is not as good, and where it is unsure."""

@@ -17,7 +17,7 @@ from training_backend.data.strokes import stroke_voxels
 TOLERANCE = 0.01
 STROKES_TELL = 0.03
 FITS = 0.8
-DETAIL = 0.9
+DETAIL = 0.8
 RISE = 0.005
 STILL = 0.03
 QUIET_LOOKS = 3

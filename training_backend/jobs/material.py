@@ -86,15 +86,20 @@ class Material:
         self.items.replace(place, self._prepared([case])[0])
         return case
 
-    def release(self) -> None:
+    def release(self) -> bool:
         """The strokes kept aside have done their work as judges and become teachers.
 
-        They speak for themselves only: what the first teachers believe differs more from one asking to the
-        next than a few strokes change it, and what the student has learnt since would be unsettled.
+        Where strokes are sparse one of them can be half of what is known of a class, so the first teachers
+        are asked again; elsewhere the strokes speak for themselves. Returns whether beliefs have changed.
         """
         self.released = True
-        for place, case in enumerate(self.cases):
-            self.items.replace_strokes(place, self._taught(case))
+        if self._teachers.sparse:
+            for place, prepared in enumerate(self._prepared(self.cases)):
+                self.items.replace(place, prepared)
+        else:
+            for place, case in enumerate(self.cases):
+                self.items.replace_strokes(place, self._taught(case))
+        return self._teachers.sparse
 
     def grown(self, case: TrainingCase) -> np.ndarray:
         """Grow-cut of all strokes of ``case``, (D, H, W) ids, computed once; at working spacing if it is large."""

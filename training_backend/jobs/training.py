@@ -139,8 +139,10 @@ class Training:
             self._checkpoint()
 
     def _release(self) -> None:
-        self.material.release()
-        self.method.strokes_added()
+        if self.material.release():
+            self.method.annotation_changed()
+        else:
+            self.method.strokes_added()
 
     def _checkpoint(self) -> None:
         learner, released = self.method.learner, self.material.released

@@ -59,6 +59,7 @@ class FirstTeachers:
     def __init__(self, classes: int, how: Stacking, seed: int) -> None:
         self.classes, self.how, self.seed = classes, how, seed
         self.nets: list[nn.Module] = []
+        self.sparse = False
 
     def believe(self, cases: Sequence[Seen]) -> list[Tensor]:
         """What the first teachers believe of every case, (K+1, D, H, W) float32.
@@ -68,6 +69,7 @@ class FirstTeachers:
         """
         believed = [torch.from_numpy(votes(case, self.classes)) for case in cases]
         sparse = [place for place, case in enumerate(cases) if not mostly_annotated(case)]
+        self.sparse = self.sparse or bool(sparse)
         if sparse:
             stacked = self._stacked([cases[p] for p in sparse], [believed[p] for p in sparse])
             for place, belief in zip(sparse, stacked, strict=True):

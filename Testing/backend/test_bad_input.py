@@ -24,6 +24,7 @@ from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels, write_volume
 from training_backend.data.phantom import phantom
 from training_backend.engine import checkpoint, device
+from training_backend.engine.checkpoint import Memory
 from training_backend.report.metrics import dice_by_class
 
 TINY = [f"--set={text}" for text in ("steps=3", "channels=4", "levels=3", "slice_size=48", "volume_size=32")]
@@ -225,9 +226,9 @@ def test_a_model_that_does_not_fit_at_its_place_leaves_the_one_before(tmp_path):
 
 def test_a_checkpoint_that_does_not_fit_is_said_and_leaves_the_one_before(tmp_path):
     small, large = torch.nn.Linear(2, 2), torch.nn.Linear(200, 200)
-    checkpoint.save(tmp_path, {"net": small}, torch.optim.SGD(small.parameters()), {"step": 1})
+    checkpoint.save(tmp_path, Memory({"net": small}, facts={"step": 1}))
     with nothing_above(20_000), pytest.raises(OutOfSpace, match="training goes on"):
-        checkpoint.save(tmp_path, {"net": large}, torch.optim.SGD(large.parameters()), {"step": 2})
+        checkpoint.save(tmp_path, Memory({"net": large}, facts={"step": 2}))
     assert checkpoint.facts_of(tmp_path) == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 

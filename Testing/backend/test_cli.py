@@ -17,18 +17,16 @@ import pytest
 import SimpleITK as sitk
 
 from slicer_kdseg.protocol.labels import UNLABELLED
-from slicer_kdseg.protocol.messages import HeldOut
 from training_backend.cli import bench_pushback, doctor
-from training_backend.cli.bench_quality import BenchRow, growcut_as_it_is, summary
+from training_backend.cli.bench_document import put_section
+from training_backend.cli.bench_loop import growcut_as_it_is
+from training_backend.cli.bench_rows import BenchRow, result, summary
 from training_backend.cli.main import main
 from training_backend.cli.progress import ProgressBar, duration
-from training_backend.cli.terminal_desk import TerminalDesk
-from training_backend.cli.train import shown_labels
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
 from training_backend.data.growcut import growcut
 from training_backend.data.phantom import phantom
-from training_backend.jobs.material import TrainingCase
 
 TINY = [f"--set={text}" for text in ("channels=4", "levels=2", "slice_size=32", "volume_size=32", "device=cpu")]
 CLASSES = {"1": {"name": "ball"}, "2": {"name": "shell"}, "3": {"name": "rod"}}
@@ -224,18 +222,36 @@ def test_the_benchmark_update_is_everywhere_and_the_edit_is_local():
     assert np.ptp(np.argwhere(local != before)[:, 0]) < 20
 
 
-def test_the_summary_groups_by_method_setting_data_and_budget():
-    def a_row(method: str, seed: int, seconds: float, mean: float) -> BenchRow:
-        return BenchRow(method, "scribbled", "ct", seed, "a", seconds, {"x": 0.5}, mean, seconds + 2)
+def a_row(method: str, seed: int, budget: float | None, mean: float, spent: float = 3.0) -> BenchRow:
+    taken = spent if budget is None else budget
+    scores = {"x": mean}, {"x": mean}, {"x": 2.0}
+    return BenchRow(method, "scribbled", "ct", seed, "a", budget, taken, *scores, mean, spent)
 
+
+def test_the_summary_groups_by_method_setting_data_and_budget():
     rows = [a_row("scribble", seed, budget, 0.4 + 0.1 * seed) for seed in range(3) for budget in (30.0, 60.0)]
-    rows += [a_row("growcut", 0, 1.0, 0.5), a_row("growcut", 1, 3.0, 0.6)]
+    rows += [a_row("growcut", 0, None, 0.5, spent=1.0), a_row("growcut", 1, None, 0.6, spent=3.0)]
     lines = summary(rows)
     found = [(line["method"], line["cpu_seconds"], line["n"]) for line in lines]
     assert found == [("scribble", 30.0, 3), ("scribble", 60.0, 3), ("growcut", 2.0, 2)]
     assert lines[0]["mean_dice"] == pytest.approx(0.5)
     assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]
-    assert lines[0]["spent_cpu_seconds"] == pytest.approx(32.0)
+    assert lines[0]["class_dice"] == {"x": 0.5}
+    assert lines[0]["seeds"] == 3
+
+
+def test_a_new_run_replaces_its_table_and_leaves_the_words_around_it(tmp_path):
+    document = tmp_path / "BENCHMARKS.md"
+    document.write_text("# Benchmarks\n\nWords before.\n")
+    put_section(document, result([a_row("scribble", 0, 60.0, 0.5)], "kdseg bench scribble --seeds 1", {}))
+    document.write_text(document.read_text() + "\nWords after.\n")
+    put_section(document, result([a_row("scribble", 0, 60.0, 0.7)], "kdseg bench scribble --seeds 2", {}))
+    text = document.read_text()
+    assert "0.700" in text
+    assert "0.500" not in text
+    assert text.count("## scribble on ct") == 1
+    assert "--seeds 2" in text
+    assert text.index("Words before.") < text.index("0.700") < text.index("Words after.")
 
 
 def test_the_plain_growcut_loses_strokes_on_the_border_and_the_padded_one_does_not():
@@ -249,19 +265,3 @@ def test_the_plain_growcut_loses_strokes_on_the_border_and_the_padded_one_does_n
     edge = np.full(truth.shape, UNLABELLED, np.uint8)
     edge[0, 5:35, 20], edge[6, 5, 20] = 1, 0
     assert (growcut_as_it_is(image, edge) == 1).mean() < (growcut(image, edge) == 1).mean()
-
-
-def test_no_annotated_case_is_shown_below_its_growcut(tmp_path):
-    grown, image = np.full((1, 16, 16), 2, np.uint8), np.zeros((1, 16, 16), np.float32)
-    case = TrainingCase("id", "anna", image, np.eye(4), "scribble", 1, grown, grown)
-    desk = TerminalDesk(tmp_path / "model")
-
-    class Student:
-        def predict(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
-            return np.ones(image.shape, np.uint8)
-
-    assert (shown_labels(desk, case, Student()) == 2).all()
-    desk.held_out = HeldOut(1, {"1": 0.4}, {"1": 0.6}, 0.4, 0.6)
-    assert (shown_labels(desk, case, Student()) == 2).all()
-    desk.held_out = HeldOut(1, {"1": 0.7}, {"1": 0.6}, 0.7, 0.6)
-    assert (shown_labels(desk, case, Student()) == 1).all()

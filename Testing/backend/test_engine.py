@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from slicer_kdseg.protocol.errors import DeviceUnavailable, OutOfSpace
+from training_backend.data.largest import largest_parts
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
+from training_backend.engine.checkpoint import Memory
 from training_backend.engine.device import choose_device
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import DivergedError, Stage, generator_for, train
@@ -76,10 +78,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
         network = nn.Linear(2, 1)
         stage = a_stage(network)
         if restore:
-            assert checkpoint.load(tmp_path, {"net": network}, stage.optimizer) == {"step": first}
+            recalled = checkpoint.load(tmp_path, Memory({"net": network}, {"sgd": stage.optimizer}))
+            assert recalled is not None
+            assert recalled.facts == {"step": first}
         for report in train([stage], Budget(seconds=60, steps=20), first):
             if report.step == last:
-                checkpoint.save(tmp_path, {"net": network}, stage.optimizer, {"step": last})
+                checkpoint.save(tmp_path, Memory({"net": network}, {"sgd": stage.optimizer}, facts={"step": last}))
                 break
         return network
 
@@ -112,15 +116,17 @@ def test_a_budget_continues_where_an_earlier_life_stopped():
 def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
     network = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    checkpoint.save(tmp_path, {"net": network}, optimizer, {"step": 1})
+    checkpoint.save(tmp_path, Memory({"net": network}, {"sgd": optimizer}, facts={"step": 1}))
 
     def no_space(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", no_space)
     with pytest.raises(OutOfSpace, match="disk"):
-        checkpoint.save(tmp_path, {"net": network}, optimizer, {"step": 2})
-    assert checkpoint.load(tmp_path, {"net": network}, optimizer) == {"step": 1}
+        checkpoint.save(tmp_path, Memory({"net": network}, {"sgd": optimizer}, facts={"step": 2}))
+    recalled = checkpoint.load(tmp_path, Memory({"net": network}, {"sgd": optimizer}))
+    assert recalled is not None
+    assert recalled.facts == {"step": 1}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -143,3 +149,28 @@ def test_prediction_keeps_size_and_place(divisor):
     probability = predict(Brightness(), image, divisor, batch=2)
     assert probability.shape == (2, 5, 23, 37)
     assert np.array_equal(probability.argmax(0).numpy(), (image[0] > 0).numpy())
+
+
+def test_flips_average_over_mirror_images():
+    """A network that answers by place sees the mean of its four answers."""
+
+    class Place(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            ramp = torch.arange(image.shape[-1], dtype=torch.float32).expand_as(image[:, :1])
+            return torch.cat([ramp, torch.zeros_like(ramp)], dim=1)
+
+    image = torch.zeros(1, 2, 4, 6)
+    plain, mirrored = (predict(Place(), image, (1, 1), flips=flips) for flips in (False, True))
+    expected = (plain + plain.flip(2) + plain.flip(3) + plain.flip(2, 3)) / 4
+    assert torch.allclose(mirrored, expected)
+    assert not torch.allclose(mirrored, plain)
+    assert torch.allclose(mirrored, mirrored.flip(3))
+
+
+def test_only_the_largest_part_of_a_class_is_kept():
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[1, 1:4, 1:4], labels[1, 6, 6], labels[2, 6:8, 6:8] = 1, 1, 2
+    kept = largest_parts(labels)
+    assert kept[1, 6, 6] == 0
+    assert (kept == 1).sum() == 9
+    assert (kept == 2).sum() == 4

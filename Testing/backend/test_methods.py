@@ -12,6 +12,7 @@ from training_backend.engine.budget import Budget
 from training_backend.engine.loop import Moment, train
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
+from training_backend.methods.method import Messenger
 from training_backend.methods.scribble import corrected, learnt
 
 SPACING = (6.0, 1.0, 1.0)
@@ -27,7 +28,7 @@ def a_method(name: str = "scribble", **differences):
     channels = how.labels(labels, SPACING, channel_of)
     strokes = torch.where(torch.rand(channels.shape, generator=torch.Generator().manual_seed(0)) < 0.1, channels, -1)
     case = PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))
-    return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how, view)
+    return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how, view, Messenger())
 
 
 def weights(module: torch.nn.Module) -> torch.Tensor:

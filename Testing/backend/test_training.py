@@ -15,7 +15,7 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.desk import Orders, Revision
 from training_backend.export.model import load_model
 from training_backend.jobs.material import TrainingCase
-from training_backend.jobs.training import Training
+from training_backend.jobs.training import Training, chosen
 
 AFFINE = np.diag([1.0, 1.0, 6.0, 1.0])
 QUICK = {"channels": 8, "levels": 4, "batch": 4, "slice_size": 48, "threads": 1}
@@ -68,7 +68,7 @@ def a_training(folder: Path, case: TrainingCase, desk: ListDesk, method: str = "
 def test_a_run_shows_grow_cut_first_and_ends_with_a_model_that_predicts(tmp_path, a_scribbled_phantom):
     case, truth = a_scribbled_phantom
     desk = ListDesk()
-    a_training(tmp_path, case, desk, seconds=15.0).run()
+    a_training(tmp_path, case, desk, seconds=15.0, clock="cpu").run()
     source, first, step, revision, _, _ = desk.previews[0]
     assert (source, step, revision) == ("growcut", 0, 1)
     assert desk.of(HeldOut)
@@ -156,22 +156,40 @@ def test_stop_keeps_a_model_and_cancel_keeps_none(tmp_path, a_scribbled_phantom)
     assert cancelled.of(StateChanged)[-1].state == "training"
 
 
-def test_a_run_goes_on_from_its_checkpoint(tmp_path, a_scribbled_phantom):
-    case, _ = a_scribbled_phantom
-    first = a_training(tmp_path, case, ListDesk({5: Orders(end="cancel")}), steps=10)
-    first.run()
-    second = a_training(tmp_path, case, ListDesk(), steps=10)
-    second.run()
-    assert first.step == 4
-    assert second.step == 10
-    assert second.method.learner.optimizer.state_dict()["state"][0]["step"] > 6
+def weights(training: Training) -> np.ndarray:
+    networks = training.method.learner.student, training.method.learner.teacher
+    return np.concatenate([p.detach().numpy().ravel() for network in networks for p in network.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("method", "cut"),
+    [("scribble", 3), ("scribble", 7), ("scribble", 11), ("supervised", 5)],
+    ids=["before the correction", "after a correction", "after the release", "supervised"],
+)
+def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, a_scribbled_phantom, monkeypatch, method, cut):
+    case, truth = a_scribbled_phantom
+    if method == "supervised":
+        case = replace(case, annotation=truth, kind="dense")
+    monkeypatch.setattr("training_backend.jobs.training.CHECKPOINT_SECONDS", 0.0)
+
+    def a_life(folder: Path, desk: ListDesk) -> Training:
+        training = a_training(tmp_path / folder, case, desk, method, steps=14)
+        training.run()
+        return training
+
+    whole = a_life(Path("whole"), ListDesk())
+    first = a_life(Path("cut"), ListDesk({cut + 2: Orders(end="cancel")}))
+    second = a_life(Path("cut"), ListDesk())
+    assert first.step == cut + 1
+    assert second.step == 14
+    np.testing.assert_array_equal(weights(second), weights(whole))
 
 
 def test_dense_labels_train_the_reference(tmp_path):
     image, labels = phantom((10, 48, 48))
     case = TrainingCase("d" * 64, "dense", image, AFFINE, "dense", 1, labels)
     desk = ListDesk()
-    a_training(tmp_path, case, desk, method="supervised", seconds=12.0).run()
+    a_training(tmp_path, case, desk, method="supervised", seconds=12.0, clock="cpu").run()
     assert {preview[0] for preview in desk.previews} == {"student"}
     assert dice(desk.candidates[-1][0].predict(image, AFFINE), labels) > 0.9
 
@@ -179,7 +197,7 @@ def test_dense_labels_train_the_reference(tmp_path):
 def test_a_model_is_compared_with_the_one_before(tmp_path, a_scribbled_phantom):
     case, _ = a_scribbled_phantom
     good, bad = ListDesk(), ListDesk()
-    a_training(tmp_path / "good", case, good, seconds=10.0).run()
+    a_training(tmp_path / "good", case, good, seconds=10.0, clock="cpu").run()
     request = JobRequest("scribble", CONTRACT, ())
     settings = resolve("scribble", "fast", QUICK | {"steps": 2, "learning_rate": 1e-6})
     older = tmp_path / "good" / "candidate"
@@ -201,3 +219,28 @@ def test_the_first_teachers_can_be_fewer(tmp_path, a_scribbled_phantom, teachers
     undrawn = (training.material.items.strokes_of(0) == -1).numpy()
     believed = training.material.items.belief_of(0).sum(dim=0).numpy()[undrawn]
     assert (believed.max() == 0.0) == silent
+
+
+def test_an_unlabelled_case_takes_part_and_becomes_annotated_when_it_is_drawn_on(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    image, truth = phantom((10, 48, 48), seed=3)
+    empty = np.full(image.shape, UNLABELLED, np.uint8)
+    other = TrainingCase("b" * 64, "other", image, AFFINE, "scribble", 0, empty)
+    drawn = annotate(truth, seed=3)
+    desk = ListDesk({4: Orders(revisions=(Revision(other.id, 1, drawn, None),))})
+    settings = resolve("scribble", "fast", QUICK | {"steps": 6})
+    training = Training(tmp_path, JobRequest("scribble", CONTRACT, ()), settings, [other, replace(case)], desk)
+    training.run()
+    assert [item.name for item in training.cases] == ["phantom", "other"]
+    assert training.material.annotated == [0, 1]
+    assert (training.material.items.strokes_of(1).numpy() >= 0).any()
+
+
+def test_methods_take_only_the_cases_they_can_use(a_scribbled_phantom):
+    case, truth = a_scribbled_phantom
+    dense = replace(case, id="d", annotation=truth, kind="dense")
+    bare = replace(case, id="u", annotation=np.full_like(truth, UNLABELLED))
+    assistant = replace(dense, id="x", role="assistant")
+    every = [case, dense, bare, assistant]
+    assert [own.id for own in chosen(every, resolve("scribble"))] == [case.id, "d", "u"]
+    assert [own.id for own in chosen(every, resolve("supervised"))] == ["d"]

@@ -2,82 +2,127 @@
 
 ``loop``: time to the first preview and preview latency with a real backend and scene, the cost of bringing
 a result into the scene against gzip NRRD and an import, and Dice against grow-cut at fixed CPU budgets.
+A method's name: the method, its ablations, its baselines and the upper bound on a case folder, interleaved.
+``table``: the rows of earlier runs (``--json``, several) as one table.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
-import platform
+import shlex
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slicer_kdseg.protocol.errors import BadRequest
-
-if TYPE_CHECKING:
-    from training_backend.cli.bench_quality import BenchRow
+from training_backend.cli.bench_document import put_section
+from training_backend.cli.bench_rows import BenchRow, result, table, told, write
 
 LIVE_SECONDS = 40.0
 PARTS = ("scene", "previews", "ct", "acdc")
 PROMISED = ("pushback_full_vs_gzip_nrrd", "pushback_local_vs_gzip_nrrd", "scene_update_vs_import")
+METHOD_BENCHES: dict[str, str] = {}
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("bench", help="measure what is claimed")
-    parser.add_argument("name", choices=["loop"])
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder that holds acdc_scribble/")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="shorten every training budget to this")
+    parser.add_argument("name", choices=["loop", *METHOD_BENCHES, "table"])
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a case folder; for 'loop' with acdc_scribble/")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets; 'loop' is cut to the longest")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be repeated")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda counts wall seconds")
+    parser.add_argument("--only", action="append", help="measure this part, method or baseline alone; may be repeated")
+    parser.add_argument("--json", type=Path, nargs="+", metavar="FILE", default=[])
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from training_backend.cli import bench_pushback, bench_quality
+    if options.name == "table":
+        body = _earlier(options.json)
+    elif options.name == "loop":
+        body = _loop(options)
+    else:
+        body = _method(options)
+    print(table(body["summary"]))
+    for name, value in {**body.get("ratios", {}), **body.get("seconds", {})}.items():
+        print(f"{name:<32} {value}")
+    if options.json and options.name != "table":
+        write(options.json[0], body)
+        print(f"Written to {options.json[0]}.")
+    if options.write is not None:
+        put_section(options.write, body)
+        print(f"The table is in {options.write}.")
+    return 0
 
+
+def _method(options: argparse.Namespace) -> dict[str, Any]:
+    """The rows of a method's bench; what has been measured is kept after every row."""
+    if options.data is None:
+        raise BadRequest(f"The bench '{options.name}' needs --data with a case folder (images/, labels/).")
+    rows: list[BenchRow] = []
+    command = _command(options)
+    for own in importlib.import_module(METHOD_BENCHES[options.name]).rows(options, _say):
+        rows.append(own)
+        print(told(own), flush=True)
+        if options.json:
+            write(options.json[0], result(rows, command, {}))
+    return result(rows, command, {})
+
+
+def _loop(options: argparse.Namespace) -> dict[str, Any]:
+    from training_backend.cli import bench_loop, bench_pushback
+
+    strange = sorted(set(options.only or []) - set(PARTS))
+    if strange:
+        raise BadRequest(f"The bench 'loop' has no part {strange[0]!r}; it has {', '.join(PARTS)}.")
     parts = options.only or [part for part in PARTS if part != "acdc" or options.data is not None]
     if "acdc" in parts and options.data is None:
         raise BadRequest("The part 'acdc' needs --data with the folder that holds acdc_scribble/.")
-    costs, live = {}, {}
+    costs, live, rows = {}, {}, []
+    longest = max(options.seconds, default=math.inf)
     if "scene" in parts:
         _say("Bringing results into the scene")
         costs = bench_pushback.measure()
     if "previews" in parts:
         _say("Time to previews, with a real backend and a real scene")
-        live = _live(min(LIVE_SECONDS, options.seconds))
-    rows = []
-    for row in _rows(parts, options):
-        rows.append(row)
-        _tell(row)
-    ratios = {name: round(costs[name], 4) for name in PROMISED if name in costs}
-    result = {
-        "rows": bench_quality.as_json(rows),
-        "summary": bench_quality.summary(rows),
-        "ratios": ratios,
+        live = _live(min(LIVE_SECONDS, longest))
+    for own in bench_loop.rows(parts, options.data, options.seeds, longest, _say):
+        rows.append(own)
+        print(told(own), flush=True)
+    more = {
+        "ratios": {name: round(costs[name], 4) for name in PROMISED if name in costs},
         "cpu_seconds": {name: round(value, 5) for name, value in costs.items() if name not in PROMISED},
         "seconds": live,
-        "machine": {"system": platform.platform(terse=True), "python": platform.python_version()},
     }
-    _report(result)
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        print(f"Written to {options.json}.")
-    return 0
+    return result(rows, _command(options), more)
 
 
-def _rows(parts: list[str], options: argparse.Namespace) -> Iterator[BenchRow]:
-    from training_backend.cli import bench_quality
+def _earlier(files: list[Path]) -> dict[str, Any]:
+    if not files:
+        raise BadRequest("The bench 'table' needs --json with the files of earlier runs.")
+    bodies = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    rows = [BenchRow(**own) for body in bodies for own in body["rows"]]
+    return result(rows, "\n".join(dict.fromkeys(body["command"] for body in bodies)), {})
 
-    if "ct" in parts:
-        yield from bench_quality.on_the_ct(options.seeds, options.seconds, _say)
-    if "acdc" in parts:
-        yield from bench_quality.on_acdc(options.data, options.seeds, options.seconds, _say)
+
+def _command(options: argparse.Namespace) -> str:
+    """The command that repeats the run, without the reader's own paths."""
+    parts = ["kdseg", "bench", options.name]
+    if options.data is not None:
+        parts += ["--data", options.data.name]
+    if options.seconds:
+        parts += ["--seconds", *(f"{seconds:g}" for seconds in options.seconds)]
+    parts += ["--seeds", str(options.seeds)]
+    if options.device != "cpu":
+        parts += ["--device", options.device]
+    for only in options.only or []:
+        parts += ["--only", only]
+    return shlex.join(parts)
 
 
 def _live(seconds: float) -> dict[str, float]:
@@ -101,19 +146,3 @@ def _live(seconds: float) -> dict[str, float]:
 
 def _say(sentence: str) -> None:
     print(f"{sentence} ...", flush=True)
-
-
-def _tell(row: BenchRow) -> None:
-    cost = f"{row.cpu_seconds:5.0f} ({row.spent_cpu_seconds:.1f}) CPU s"
-    print(f"  {row.case:<22} {row.method:<15} {row.setting:<12} {cost:>20}  {row.mean_dice:.3f}", flush=True)
-
-
-def _report(result: dict[str, Any]) -> None:
-    print(f"\n{'method':<15} {'setting':<12} {'data':<12} {'CPU s':>6} {'(spent)':>8}  mean Dice [95 % interval]  n")
-    for line in result["summary"]:
-        low, high = line["ci"]
-        cost = f"{line['cpu_seconds']:6.0f} {line['spent_cpu_seconds']:8.1f}"
-        told = f"{line['mean_dice']:.3f} [{low:.3f}, {high:.3f}]  {line['n']}"
-        print(f"{line['method']:<15} {line['setting']:<12} {line['data']:<12} {cost}  {told}")
-    for name, value in {**result["ratios"], **result["seconds"]}.items():
-        print(f"{name:<32} {value}")

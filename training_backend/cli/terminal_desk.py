@@ -62,12 +62,6 @@ class TerminalDesk:
         draft.rename(self.model)
         remove_folder(older)
 
-    @property
-    def student_leads(self) -> bool:
-        """Whether the student was at least as good as grow-cut on the strokes kept aside of all cases."""
-        held = self.held_out
-        return held is not None and bool(held.student) and held.student_mean >= held.growcut_mean
-
     def stop(self) -> None:
         """Ask the run to end at its next step and keep its best."""
         self.stopping = True

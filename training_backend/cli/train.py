@@ -24,7 +24,6 @@ from training_backend.report.metrics import dice_by_class
 
 if TYPE_CHECKING:
     from training_backend.cli.terminal_desk import TerminalDesk
-    from training_backend.export.model import Model
     from training_backend.jobs.material import TrainingCase
 
 
@@ -46,50 +45,65 @@ def run(options: argparse.Namespace) -> int:
     if options.seconds is not None:
         differences["seconds"] = options.seconds
     resolved = settings.resolve(options.method, options.preset, differences)
-    if options.assistant is not None:
+    if options.assistant is not None and not resolved.takes_assistants:
         raise BadSettings(f"Method '{options.method}' learns from one kind of image; leave out --assistant.")
     folder = read_case_folder(options.cases)
     for note in folder.notes:
         print(note)
-    chosen = annotated_cases(folder, options.method, options.automatic_background)
-    used = tuple(CaseInUse(case.id, case.revision, case.kind, case.name) for case in chosen)
-    request = JobRequest(options.method, folder.contract, used, options.preset, differences)
+    cases = training_cases(folder, resolved, options.automatic_background)
+    request = JobRequest(options.method, folder.contract, in_use(cases), options.preset, differences)
     writable(options.out)
-    waiting = len(folder.cases) - len(chosen)
-    print(f"Training '{options.method}' on {len(chosen)} annotated cases, {waiting} more will be segmented.")
-    return _train(options.out, request, resolved, chosen, folder)
+    annotated = sum(case.part == "annotated" for case in cases)
+    waiting = len(folder.cases) - annotated
+    print(f"Training '{options.method}' on {annotated} annotated cases, {waiting} more will be segmented.")
+    return _train(options.out, request, resolved, cases, folder)
 
 
-def annotated_cases(folder: CaseFolder, method: str, automatic_background: bool = False) -> list[TrainingCase]:
-    """Cases as a run needs them; ``scribble`` prefers scribbles and takes dense labels too, ``supervised`` only those.
+def in_use(cases: list[TrainingCase]) -> tuple[CaseInUse, ...]:
+    """The cases as a job request names them."""
+    return tuple(
+        CaseInUse(case.id, None if case.part == "unlabelled" else case.revision, case.kind, case.name, case.role)
+        for case in cases
+    )
 
+
+def training_cases(
+    folder: CaseFolder, how: settings.TrainSettings, automatic_background: bool = False
+) -> list[TrainingCase]:
+    """The cases that the method of ``how`` can use, unlabelled ones too if it learns from them.
+
+    A method that learns from scribbles prefers them and takes complete labels where there are none.
     ``automatic_background`` adds background strokes to scribbles that have none.
 
     Raises :class:`BadAnnotation` when nothing is annotated or a class or the background is missing everywhere.
     """
     from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training import chosen
 
-    chosen = []
+    cases = []
     for case in folder.cases:
-        kind: AnnotationKind = "scribble" if case.scribbles is not None and method != "supervised" else "dense"
-        annotation = case.scribbles if kind == "scribble" else case.labels
+        scribbled = case.scribbles is not None and how.learns_from == "scribble"
+        kind: AnnotationKind = "scribble" if scribbled else "dense"
+        annotation = case.scribbles if scribbled else case.labels
         if annotation is None:
-            continue
-        checks.check_annotation(annotation, folder.contract, kind, complete=False)
-        if automatic_background and kind == "scribble" and not (annotation == BACKGROUND).any():
+            annotation = np.full(case.image.shape, UNLABELLED, np.uint8)
+        else:
+            checks.check_annotation(annotation, folder.contract, kind, complete=False)
+        if automatic_background and scribbled and not (annotation == BACKGROUND).any():
             annotation = with_automatic_background(case.image, annotation, case.spacing_mm)
         identity = case_id(case.image, case.affine)
-        chosen.append(TrainingCase(identity, case.name, case.image, case.affine, kind, 1, annotation))
-    if not chosen:
-        wanted = "labels/" if method == "supervised" else "scribbles/ or labels/"
+        cases.append(TrainingCase(identity, case.name, case.image, case.affine, kind, 1, annotation))
+    annotated = [case for case in cases if case.part == "annotated"]
+    if not annotated:
+        wanted = "labels/" if how.learns_from == "dense" else "scribbles/ or labels/"
         raise BadAnnotation(f"No case has a file in {wanted}; annotate at least one case.")
-    found = sorted({int(id_) for case in chosen for id_ in np.unique(case.annotation)})
-    checks.check_classes_present(found, folder.contract, chosen[0].kind)
-    return chosen
+    found = sorted({int(id_) for case in annotated for id_ in np.unique(case.annotation)} - {UNLABELLED})
+    checks.check_classes_present(found, folder.contract, annotated[0].kind)
+    return chosen(cases, how)
 
 
 def _train(
-    out: Path, request: JobRequest, resolved: settings.TrainSettings, chosen: list[TrainingCase], folder: CaseFolder
+    out: Path, request: JobRequest, resolved: settings.TrainSettings, cases: list[TrainingCase], folder: CaseFolder
 ) -> int:
     from training_backend.cli.terminal_desk import TerminalDesk
     from training_backend.jobs.training import Training
@@ -97,13 +111,13 @@ def _train(
     desk = TerminalDesk(out / "model")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kdseg-train-") as work, on_first_interrupt(desk.stop):
-        Training(Path(work), request, resolved, chosen, desk).run()
+        Training(Path(work), request, resolved, cases, desk).run()
     desk.bar.close()
     if not (out / "model").is_dir():
         print("Stopped before there was a model to keep.")
         return 1
     print(f"Trained for {time.monotonic() - begun:.0f} s. The model is in {out / 'model'}.")
-    _segment(out, desk, chosen, folder, resolved.device)
+    _segment(out, desk, cases, folder, resolved.device)
     if desk.suggestion:
         print(desk.suggestion)
     print(f"Next: look at {out / 'segmentations'} in 3D Slicer, correct what is wrong, and train again;")
@@ -111,27 +125,16 @@ def _train(
     return 0
 
 
-def shown_labels(desk: TerminalDesk, case: TrainingCase, model: Model) -> np.ndarray:
-    """What a user is shown of an annotated case: its last preview, else the better one of student and grow-cut."""
-    if case.id in desk.previews:
-        return desk.previews[case.id][0]
-    if case.growcut is not None and not desk.student_leads:
-        return np.where(case.growcut == UNLABELLED, BACKGROUND, case.growcut).astype(np.uint8)
-    return model.predict(case.image, case.affine)
-
-
-def _segment(out: Path, desk: TerminalDesk, chosen: list[TrainingCase], folder: CaseFolder, device: str) -> None:
-    """Label maps of every case, annotated or not."""
+def _segment(out: Path, desk: TerminalDesk, cases: list[TrainingCase], folder: CaseFolder, device: str) -> None:
+    """Label maps of every case: what was shown last, else what the model predicts."""
     from training_backend.export.model import load_model
 
     model = load_model(out / "model", device)
-    annotated = {case.name: case for case in chosen}
+    identity = {case.name: case.id for case in cases}
     for case in folder.cases:
         assert case.path is not None
-        if case.name in annotated:
-            labels = shown_labels(desk, annotated[case.name], model)
-        else:
-            labels = model.predict(case.image, case.affine)
+        shown = desk.previews.get(identity.get(case.name, ""))
+        labels = model.predict(case.image, case.affine) if shown is None else shown[0]
         write_labels(out / "segmentations" / case.path.name, labels, case.path)
         _compare(case, labels, folder)
 

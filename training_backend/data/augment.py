@@ -36,13 +36,16 @@ class Views:
     noise: Tensor
 
 
-def draw_views(sizes: Tensor, window: tuple[int, ...], strength: float, rng: torch.Generator) -> Views:
+def draw_views(
+    sizes: Tensor, window: tuple[int, ...], strength: float, rng: torch.Generator, flips: bool = False
+) -> Views:
     """Draw one view an item.
 
     Args:
         sizes: (B, n), true size of each item in voxels.
         window: spatial size of what the network will see.
         strength: factor on all ranges: in-plane rotation, scale and shift as shares of the item, intensity.
+        flips: mirror along the last two axes, each at even chance.
     """
     count, dims = len(sizes), len(window)
 
@@ -55,7 +58,10 @@ def draw_views(sizes: Tensor, window: tuple[int, ...], strength: float, rng: tor
     turn = torch.eye(dims).repeat(count, 1, 1)
     turn[:, -2, -2], turn[:, -2, -1] = torch.cos(angle), torch.sin(angle)
     turn[:, -1, -2], turn[:, -1, -1] = -torch.sin(angle), torch.cos(angle)
-    matrix = turn * zoom[:, None, :]
+    mirror = torch.ones(count, dims)
+    if flips:
+        mirror[:, -2:] = torch.randint(0, 2, (count, 2), generator=rng) * 2.0 - 1.0
+    matrix = turn * (zoom * mirror)[:, None, :]
     ones = [1] * dims
     return Views(
         theta=torch.cat([matrix, centre[:, :, None]], dim=2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 
+Part = Literal["annotated", "unlabelled", "assistant"]
+
 
 @dataclass(frozen=True)
 class PreparedCase:
@@ -19,12 +22,14 @@ class PreparedCase:
 
     ``image`` (C, D, H, W) float32; ``strokes`` (D, H, W) int8 channel indices, ``UNSPOKEN`` elsewhere;
     ``belief`` (K+1, D, H, W) float32: what the first teachers think, 0 where none of them speaks.
+    ``part``: what the case is to the training.
     """
 
     case: str
     image: Tensor
     strokes: Tensor
     belief: Tensor
+    part: Part = "annotated"
 
 
 class Items:
@@ -32,7 +37,8 @@ class Items:
 
     ``image`` (n, C, *spatial), ``strokes`` (n, *spatial) int8, ``belief`` and ``target``
     (n, K+1, *spatial) float16; strokes always overrule the target. ``rarity`` (n,): how much of the classes
-    of each item is to be found nowhere else.
+    of each item is to be found nowhere else. ``parts``: what each case is to the training; ``edition`` grows
+    whenever the targets have been built anew.
     """
 
     def __init__(self, cases: Sequence[PreparedCase], dims: int, device: torch.device) -> None:
@@ -50,6 +56,8 @@ class Items:
         self.strokes = torch.full((first, *self.spatial), UNSPOKEN, dtype=torch.int8, device=device)
         self.belief = torch.zeros(first, classes, *self.spatial, dtype=torch.float16, device=device)
         self.sizes = torch.zeros(first, dims)
+        self.parts: list[Part] = [case.part for case in cases]
+        self.edition = 0
         for place, (case, (size, _)) in enumerate(zip(cases, sizes, strict=True)):
             image = as_items(case.image, dims)
             padding = [p for n, full in zip(reversed(size), reversed(self.spatial), strict=True) for p in (0, full - n)]
@@ -61,14 +69,25 @@ class Items:
     def __len__(self) -> int:
         return len(self.image)
 
+    def places(self, part: Part) -> list[int]:
+        """Numbers of the cases that are ``part`` of the training."""
+        return [place for place, own in enumerate(self.parts) if own == part]
+
+    def of(self, part: Part) -> Tensor:
+        """(m,) item numbers of the cases that are ``part`` of the training."""
+        spans = [torch.arange(self.spans[p].start, self.spans[p].stop) for p in self.places(part)]
+        return torch.cat(spans) if spans else torch.zeros(0, dtype=torch.long)
+
     def replace(self, place: int, case: PreparedCase) -> None:
         """Take the strokes and the first belief of case number ``place`` anew, after a correction."""
         span, inner = self.spans[place], self._inner(place)
+        self.parts[place] = case.part
         self.replace_strokes(place, case.strokes)
         self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
 
     def begin_anew(self) -> None:
         """After strokes or beliefs have changed: the target is the belief again."""
+        self.edition += 1
         self.target = self.belief.clone()
         self.speak()
         area = self.belief.sum(dim=list(range(2, self.belief.dim())), dtype=torch.float32).cpu()

@@ -28,7 +28,8 @@ class Preprocess:
     order of the turned array, through-plane first; in 2-D only the last two entries are used.
     ``context``: neighbouring slices on each side that come along as channels (2-D only).
     ``position``: add the place in the volume (-1..1 an axis) as channels. ``scales``: factors on the sides
-    over which predictions are averaged.
+    over which predictions are averaged; ``flips``: whether mirrored ones are too. ``keep_largest``: whether
+    labels keep only the largest part of every class.
     """
 
     dims: int
@@ -37,6 +38,8 @@ class Preprocess:
     context: int = 0
     position: bool = False
     scales: tuple[float, ...] = (1.0,)
+    flips: bool = False
+    keep_largest: bool = False
 
     @property
     def channels(self) -> int:
@@ -157,6 +160,8 @@ def fit(
         context=view.context if anisotropic and not flat else 0,
         position=view.position,
         scales=(0.9, 1.0, 1.1) if view.several_scales else (1.0,),
+        flips=settings.flips,
+        keep_largest=settings.keep_largest,
     )
 
 

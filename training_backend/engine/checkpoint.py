@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,55 @@ from torch import Tensor, nn
 from slicer_kdseg.protocol.errors import OutOfSpace
 
 
-def save(
-    folder: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, facts: dict[str, Any]
-) -> None:
+@dataclass(frozen=True)
+class Memory:
+    """What a training remembers: ``modules`` and ``optimizers`` are restored in place, ``tensors`` and ``facts``
+    (JSON) are handed back."""
+
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    optimizers: Mapping[str, torch.optim.Optimizer] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def named(self, name: str) -> Memory:
+        """The same under names that begin with ``name.``, so that several can be kept together."""
+        return Memory(
+            {f"{name}.{key}": value for key, value in self.modules.items()},
+            {f"{name}.{key}": value for key, value in self.optimizers.items()},
+            {f"{name}.{key}": value for key, value in self.tensors.items()},
+            {f"{name}.{key}": value for key, value in self.facts.items()},
+        )
+
+    def __or__(self, other: Memory) -> Memory:
+        return Memory(
+            {**self.modules, **other.modules},
+            {**self.optimizers, **other.optimizers},
+            {**self.tensors, **other.tensors},
+            {**self.facts, **other.facts},
+        )
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """The part of a :class:`Memory` that has no place of its own to return to."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save(folder: Path, memory: Memory) -> None:
     """Write one checkpoint over the one before. Raises :class:`OutOfSpace`; the older one then stays."""
-    tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors = {f"tensor/{key}": value for key, value in memory.tensors.items()}
+    for name, module in memory.modules.items():
+        tensors |= {f"module/{name}/{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in memory.optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{name}/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / "state.safetensors.part"
     try:
-        save_file(
-            {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, draft, {"facts": json.dumps(facts)}
-        )
+        whole = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
+        save_file(whole, draft, {"facts": json.dumps(dict(memory.facts))})
         os.replace(draft, folder / "state.safetensors")
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
@@ -37,20 +74,21 @@ def save(
         ) from error
 
 
-def load(folder: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore what :func:`save` wrote and return its facts; None if there is no checkpoint."""
+def load(folder: Path, memory: Memory) -> Recalled | None:
+    """Restore the modules and optimisers of what :func:`save` wrote and return the rest; None without a checkpoint."""
     path = folder / "state.safetensors"
     if not path.exists():
         return None
     tensors = load_file(path)
-    for name, module in modules.items():
-        module.load_state_dict(_below(tensors, name))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _below(tensors, "optimizer").items():
-        index, field = key.split("/")
-        state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return facts_of(folder)
+    for name, module in memory.modules.items():
+        module.load_state_dict(_below(tensors, f"module/{name}"))
+    for name, optimizer in memory.optimizers.items():
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _below(tensors, f"optimizer/{name}").items():
+            index, field_name = key.split("/")
+            state.setdefault(int(index), {})[field_name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return Recalled(_below(tensors, "tensor"), facts_of(folder) or {})
 
 
 def facts_of(folder: Path) -> dict[str, Any] | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import nn
 
@@ -34,23 +32,12 @@ def choose_device(wish: str) -> torch.device:
     return torch.device("cpu")
 
 
-def faster_dtype(network: nn.Module, sample: torch.Tensor) -> torch.dtype:
-    """bfloat16 where two training steps of ``network`` on ``sample`` are faster with it, else float32.
+def faster_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where ``device`` computes in it, else float32, which emulated bfloat16 is several times slower than.
 
-    CPUs without bfloat16 instructions emulate it, several times slower: so it is measured, not assumed.
+    The machine decides, no stopwatch: a model that is loaded twice must predict the same twice.
     """
-    if sample.device.type == "cuda":
+    if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    seconds = {dtype: _seconds_per_step(network, sample, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return min(seconds, key=lambda dtype: seconds[dtype])
-
-
-def _seconds_per_step(network: nn.Module, sample: torch.Tensor, dtype: torch.dtype) -> float:
-    best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        with torch.autocast(sample.device.type, dtype, enabled=dtype != torch.float32):
-            loss = network(sample).float().square().mean()
-        torch.autograd.grad(loss, [p for p in network.parameters() if p.requires_grad], allow_unused=True)
-        best = min(best, time.process_time() - start)
-    return best
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has no public way to ask
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32

@@ -25,10 +25,11 @@ from torch import Tensor
 from slicer_kdseg.protocol.errors import BadRequest, NotFound, OutOfSpace
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from training_backend.data.cases import spacing_mm
+from training_backend.data.largest import largest_parts
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.device import choose_device, faster_dtype
 from training_backend.engine.predict import predict
-from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape, sample_for
+from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
 
 FORMAT = 1
 WEIGHTS, CARD = "weights.safetensors", "card.json"
@@ -48,13 +49,16 @@ class Model:
         """(D, H, W) with its affine (index to RAS mm) -> (K+1, D', H', W') at working spacing."""
         device = next(self.network.parameters()).device
         ready = self.preprocess.image(image, spacing_mm(affine)).to(device)
-        divisor, scales = self.network.shape.divisor(), self.preprocess.scales
-        return predict(self.network, ready, divisor, self.dtype, scales=scales, cancelled=cancelled)
+        divisor, how = self.network.shape.divisor(), self.preprocess
+        return predict(
+            self.network, ready, divisor, self.dtype, scales=how.scales, flips=how.flips, cancelled=cancelled
+        )
 
     def predict(self, image: np.ndarray, affine: np.ndarray, cancelled: Callable[[], bool] = bool) -> np.ndarray:
         """(D, H, W) with its affine (index to RAS mm) -> class ids (D, H, W) uint8 on the same grid."""
         channels = self.preprocess.restore_labels(self.probabilities(image, affine, cancelled), image.shape)
-        return np.array(self.labels.ids, np.uint8)[channels.cpu().numpy()]
+        labels = np.array(self.labels.ids, np.uint8)[channels.cpu().numpy()]
+        return largest_parts(labels) if self.preprocess.keep_largest else labels
 
 
 def save_model(
@@ -84,8 +88,8 @@ def save_model(
         ) from error
 
 
-def load_model(folder: Path, device: str = "auto", dtype: torch.dtype | None = None) -> Model:
-    """Read what :func:`save_model` wrote; ``dtype`` spares the probe for the faster one.
+def load_model(folder: Path, device: str = "auto") -> Model:
+    """Read what :func:`save_model` wrote.
 
     Raises :class:`NotFound`, :class:`BadRequest`, :class:`DeviceUnavailable`.
     """
@@ -106,7 +110,7 @@ def load_model(folder: Path, device: str = "auto", dtype: torch.dtype | None = N
         preprocess=Preprocess.from_json(card["preprocess"]),
         labels=LabelContract(classes),
         card=card,
-        dtype=dtype or faster_dtype(network, sample_for(shape).to(target)),
+        dtype=faster_dtype(target),
     )
 
 

@@ -21,7 +21,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation, BadFrame, BadRequest, No
 from slicer_kdseg.protocol.frames import Frame, decode_array, decode_frames
 from slicer_kdseg.protocol.header import headers
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
-from slicer_kdseg.protocol.messages import AnnotationKind
+from slicer_kdseg.protocol.messages import AnnotationKind, CaseRole
 from training_backend.jobs.database import Database
 from training_backend.jobs.files import write_whole
 
@@ -36,6 +36,7 @@ class StoredCase:
     kind: AnnotationKind
     revision: int | None
     annotation: Path | None
+    role: CaseRole = "target"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
-from slicer_kdseg.protocol.messages import AnnotationKind
+from slicer_kdseg.protocol.messages import AnnotationKind, CaseRole
 from slicer_kdseg.protocol.settings import ScribbleSettings, TrainSettings, View
 from training_backend.data import preprocess
 from training_backend.data.cases import spacing_mm
 from training_backend.data.growcut import growcut
-from training_backend.data.items import Items, PreparedCase, hot
+from training_backend.data.items import Items, Part, PreparedCase, hot
+from training_backend.data.largest import largest_parts
 from training_backend.data.strokes import hold_out, hold_out_slices
 from training_backend.engine.desk import Revision
 from training_backend.jobs.examiner import Examiner
@@ -29,7 +30,8 @@ MOST_VOXELS = 4_000_000  # ten seconds of grow-cut
 @dataclass
 class TrainingCase:
     """A case as a run needs it: ``image`` (D, H, W), ``affine`` index to RAS mm, ``annotation`` uint8 class
-    ids with ``UNLABELLED``, ``growcut`` of all its strokes if somebody has computed it already."""
+    ids with ``UNLABELLED`` (nothing else in an unlabelled case), ``growcut`` of all its strokes if somebody
+    has computed it already."""
 
     id: str
     name: str
@@ -39,10 +41,18 @@ class TrainingCase:
     revision: int
     annotation: np.ndarray
     growcut: np.ndarray | None = None
+    role: CaseRole = "target"
+
+    @property
+    def part(self) -> Part:
+        """What the case is to the training, as long as its annotation is what it is."""
+        if self.role == "assistant":
+            return "assistant"
+        return "annotated" if (self.annotation != UNLABELLED).any() else "unlabelled"
 
 
 class Material:
-    """The cases of a run, the first of which previews show; keeps ``examiner`` in strokes.
+    """The cases of a run, the first of which is annotated and previewed; keeps ``examiner`` in strokes.
 
     Until :meth:`release` the strokes kept aside teach nobody. ``dense``: the labels are complete, and nobody
     needs to believe anything.
@@ -66,14 +76,20 @@ class Material:
         self._channel_of = np.full(256, -1)
         self._channel_of[self._ids] = np.arange(len(self._ids))
         self._teachers = FirstTeachers(len(self._ids), Stacking(), settings.seed)
-        spacings = [spacing_mm(case.affine) for case in cases]
-        self.preprocess = preprocess.fit([case.image.shape for case in cases], spacings, settings, view)
+        own = [case for case in cases if case.part == "annotated"]
+        spacings = [spacing_mm(case.affine) for case in own]
+        self.preprocess = preprocess.fit([case.image.shape for case in own], spacings, settings, view)
         for case in self.cases:
             self.examiner.held[case.id] = self._kept_aside(case)
 
     def open(self, device: torch.device) -> None:
         """Ask the first teachers, which takes seconds, and put everything on ``device``."""
         self.items = Items(self._prepared(self.cases), self.preprocess.dims, device)
+
+    @property
+    def annotated(self) -> list[int]:
+        """Numbers of the annotated cases."""
+        return [place for place, case in enumerate(self.cases) if case.part == "annotated"]
 
     def join(self, revision: Revision) -> TrainingCase:
         """Take a correction in; what is kept aside stays so, unless the user has changed it."""
@@ -84,22 +100,25 @@ class Material:
         self.examiner.held[case.id] = np.where(held == revision.labels, held, UNLABELLED).astype(np.uint8)
         self._rivals.pop(case.id, None)
         self.items.replace(place, self._prepared([case])[0])
+        self.items.begin_anew()
         return case
 
-    def release(self) -> bool:
+    def release(self) -> None:
         """The strokes kept aside have done their work as judges and become teachers.
 
         Where strokes are sparse one of them can be half of what is known of a class, so the first teachers
-        are asked again; elsewhere the strokes speak for themselves. Returns whether beliefs have changed.
+        are asked again; elsewhere the strokes speak for themselves.
         """
         self.released = True
+        own = [self.cases[place] for place in self.annotated]
         if self._teachers.sparse:
-            for place, prepared in enumerate(self._prepared(self.cases)):
+            for place, prepared in zip(self.annotated, self._prepared(own), strict=True):
                 self.items.replace(place, prepared)
+            self.items.begin_anew()
         else:
-            for place, case in enumerate(self.cases):
+            for place, case in zip(self.annotated, own, strict=True):
                 self.items.replace_strokes(place, self._taught(case))
-        return self._teachers.sparse
+            self.items.speak()
 
     def grown(self, case: TrainingCase) -> np.ndarray:
         """Grow-cut of all strokes of ``case``, (D, H, W) ids, computed once; at working spacing if it is large."""
@@ -126,7 +145,8 @@ class Material:
 
     def labels(self, probability: Tensor, place: int) -> np.ndarray:
         """(K+1, D', H', W') at working spacing -> class ids (D, H, W) of case number ``place``."""
-        return self._restored(probability, self.cases[place])
+        labels = self._restored(probability, self.cases[place])
+        return largest_parts(labels) if self.settings.keep_largest else labels
 
     def heard(self, probability: Tensor, place: int) -> np.ndarray:
         """What student and first teachers together make of an annotated case, (D, H, W) ids.
@@ -147,6 +167,8 @@ class Material:
         return np.where(self.examiner.held[case.id] == UNLABELLED, case.annotation, UNLABELLED).astype(np.uint8)
 
     def _kept_aside(self, case: TrainingCase) -> np.ndarray:
+        if case.part != "annotated":
+            return np.full(case.image.shape, UNLABELLED, np.uint8)
         if case.kind == "scribble":
             return hold_out(case.annotation, self.settings.held_out, self.settings.seed)[1]
         return hold_out_slices(case.annotation, self.preprocess.slice_axis, self.settings.held_out)
@@ -156,13 +178,22 @@ class Material:
         images = [self.preprocess.image(case.image, spacing_mm(case.affine)) for case in cases]
         taught = [self._taught(case) for case in cases]
         believed = [hot(part, len(self._ids)) for part in taught]
-        if isinstance(self.settings, ScribbleSettings):
-            seen = [self._seen(image, part) for image, part in zip(images, taught, strict=True)]
-            if self.settings.first_teachers == "all":
-                believed = self._teachers.believe(seen)
-            elif self.settings.first_teachers == "growcut":
-                believed = [hot(_channels(growcut(part.image, part.strokes)), len(self._ids)) for part in seen]
-        return [PreparedCase(*parts) for parts in zip((c.id for c in cases), images, taught, believed, strict=True)]
+        own = [place for place, case in enumerate(cases) if case.part == "annotated"]
+        for place, belief in zip(own, self._believed([self._seen(images[p], taught[p]) for p in own]), strict=False):
+            believed[place] = belief
+        return [
+            PreparedCase(case.id, image, strokes, belief, case.part)
+            for case, image, strokes, belief in zip(cases, images, taught, believed, strict=True)
+        ]
+
+    def _believed(self, seen: Sequence[Seen]) -> list[Tensor]:
+        """What the first teachers make of scribbled cases, (K+1, D', H', W') each; empty if nobody is to be asked."""
+        settings = self.settings
+        if not isinstance(settings, ScribbleSettings) or settings.first_teachers == "none":
+            return []
+        if settings.first_teachers == "all":
+            return self._teachers.believe(seen)
+        return [hot(_channels(growcut(part.image, part.strokes)), len(self._ids)) for part in seen]
 
     def _taught(self, case: TrainingCase) -> Tensor:
         """(D', H', W') int8 channels of the strokes that may teach."""

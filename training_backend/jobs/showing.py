@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, PreviewSource, Suggestion
 from slicer_kdseg.protocol.settings import TrainSettings
 from training_backend.engine.desk import Desk
@@ -44,16 +44,21 @@ class Showing:
         """Show grow-cut of all strokes of ``case``."""
         self._preview(case, self.material.grown(case), "growcut", step, sentence)
 
-    def look(self, learner: Learner, step: int, places: Sequence[int]) -> np.ndarray:
+    def propagated(self, place: int, probability: Tensor, sentence: str) -> None:
+        """Show labels that were carried over from another case, (K+1, D', H', W') at working spacing."""
+        self._preview(self.material.cases[place], self.material.labels(probability, place), "propagated", 0, sentence)
+
+    def look(self, learner: Learner, step: int, places: Sequence[int], notes: Mapping[str, object]) -> np.ndarray:
         """Show and, while strokes are kept aside, examine the cases at ``places``; the first case is among them.
 
         Every preview is made by the model as it was saved, so it is also the proof that the model works; that
-        model is handed in as the candidate. Returns what it makes of the first case without any stroke.
+        model is handed in as the candidate, with ``notes`` on its card. Returns what it makes of the first case
+        without any stroke.
         """
         material, examiner = self.material, self.examiner
         draft = self.folder / "candidate"
-        save_model(draft, learner.teacher, material.preprocess, self.request.labels, self._card(step))
-        loaded = load_model(draft, material.items.device.type, learner.dtype).network
+        save_model(draft, learner.teacher, material.preprocess, self.request.labels, {**self._card(step), **notes})
+        loaded = load_model(draft, material.items.device.type).network
         said = {place: self._probability(learner, loaded, place) for place in places}
         heard = {place: material.heard(probability, place) for place, probability in said.items()}
         cases = {place: material.cases[place] for place in places}
@@ -99,11 +104,13 @@ class Showing:
         sentence: str,
         unsure: np.ndarray | None = None,
     ) -> None:
-        self.desk.preview(case.id, labels, source, step, case.revision, unsure, sentence)
+        whole = np.where(labels == UNLABELLED, BACKGROUND, labels).astype(np.uint8)
+        self.desk.preview(case.id, whole, source, step, case.revision, unsure, sentence)
 
     def _probability(self, learner: Learner, network: torch.nn.Module, place: int) -> Tensor:
         image, divisor = self.material.items.whole_image(place), learner.shape.divisor()
-        return predict(network, image, divisor, learner.dtype, scales=self.material.preprocess.scales)
+        how = self.material.preprocess
+        return predict(network, image, divisor, learner.dtype, scales=how.scales, flips=how.flips)
 
     def _predict_with(self, older: Path) -> Callable[[], np.ndarray]:
         """What the model before makes of the first case, when it is asked."""
@@ -116,7 +123,9 @@ class Showing:
             "method": self.request.method,
             "preset": self.request.preset,
             "settings": asdict(self.settings),
-            "cases": [{"name": case.name, "sha256": case.id, "revision": case.revision} for case in cases],
+            "cases": [
+                {"name": case.name, "sha256": case.id, "revision": case.revision, "part": case.part} for case in cases
+            ],
             "steps": step,
             "held_out": asdict(latest) if latest else None,
         }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from slicer_kdseg.protocol import checks, settings, wire
 from slicer_kdseg.protocol.errors import BadAnnotation, BadRequest, OutOfSpace
-from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest, JobStatus
+from slicer_kdseg.protocol.messages import CaseInUse, JobRequest, JobStatus
 from training_backend.jobs.cases import Cases, StoredAnnotation, StoredCase
 from training_backend.jobs.database import Database
 from training_backend.jobs.files import remove_folder, write_whole
@@ -86,7 +86,7 @@ class Store:
             path = None if revision is None else self.cases.annotation_path(used.case, revision)
             kind = used.kind if revision is None else self.cases.annotation(used.case, revision).kind
             name = used.name or used.case[:12]
-            found.append(StoredCase(used.case, name, self.cases.image_path(used.case), kind, revision, path))
+            found.append(StoredCase(used.case, name, self.cases.image_path(used.case), kind, revision, path, used.role))
         return found, joins[-1][0] if joins else 0
 
     def discard_work(self, job: str, results_too: bool) -> None:
@@ -108,6 +108,7 @@ class Store:
         names = [used.case for used in request.cases]
         if len(set(names)) != len(names):
             raise BadRequest("A case occurs twice in the job; name every case once, with its newest revision.")
+        dense = settings.SETTINGS[request.method].learns_from == "dense"
         present: set[int] = set()
         annotated = 0
         for used in request.cases:
@@ -115,15 +116,14 @@ class Store:
                 self.cases.about(used.case)
                 continue
             annotation = self._check_labels(used.case, used.revision, request, used.name or used.case[:12])
-            if request.method == "supervised" and annotation.kind != "dense":
+            if dense and annotation.kind != "dense":
                 continue
-            annotated += 1
+            annotated += used.role == "target"
             present.update(annotation.present)
         if not annotated:
-            need = "labelled completely" if request.method == "supervised" else "annotated"
+            need = "labelled completely" if dense else "annotated"
             raise BadAnnotation(f"No case of the job is {need}; method '{request.method}' needs at least one.")
-        kind: AnnotationKind = "dense" if request.method == "supervised" else "scribble"
-        checks.check_classes_present(sorted(present), request.labels, kind)
+        checks.check_classes_present(sorted(present), request.labels, "dense" if dense else "scribble")
 
     def _check_labels(self, case: str, revision: int, request: JobRequest, name: str) -> StoredAnnotation:
         annotation = self.cases.annotation(case, revision)

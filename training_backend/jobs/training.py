@@ -10,17 +10,21 @@ The student is shown once it is at least as good as grow-cut on strokes that nei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+import numpy as np
 import torch
 
 from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
+from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Progress, RevisionJoined, StateChanged, Warned
 from slicer_kdseg.protocol.settings import TrainSettings, view_for
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
+from training_backend.engine.checkpoint import Memory
 from training_backend.engine.desk import Desk, Orders, Revision
 from training_backend.engine.device import choose_device
 from training_backend.engine.loop import Report, train
@@ -29,6 +33,7 @@ from training_backend.jobs.examiner import Examiner
 from training_backend.jobs.material import Material, TrainingCase
 from training_backend.jobs.showing import Showing
 from training_backend.methods import METHODS
+from training_backend.methods.method import Messenger
 
 CHECKPOINT_SECONDS = 15.0
 PROGRESS_SECONDS = 0.5
@@ -51,14 +56,16 @@ class Training:
         desk: Desk,
         previous: Path | None = None,
     ) -> None:
-        if not cases:
+        if not any(case.part == "annotated" for case in cases):
             raise BadAnnotation("No case of this job carries an annotation; draw on at least one.")
         self.folder, self.request, self.settings, self.desk = folder, request, settings, desk
-        self.cases, self.previous = cases, previous
-        self.examiner = Examiner(request.labels, request.method == "supervised")
+        self.cases, self.previous = sorted(cases, key=lambda case: case.part != "annotated"), previous
+        self.examiner = Examiner(request.labels, settings.learns_from == "dense")
         self.step = 0
         self.next_progress = self.next_checkpoint = 0.0
         self.next_preview = FIRST_PREVIEW_SECONDS
+        self._waiting: list[Revision] = []
+        self._ending: Literal["stop", "cancel"] | None = None
 
     def run(self) -> None:
         """Everything; returns early, without a candidate, when the user cancels or stops before the first step."""
@@ -70,18 +77,18 @@ class Training:
         self._resume()
         if not self.step:
             self.budget.leave_at_least(TRAINING_SHARE)
-        orders = self.desk.orders()
-        self._join(orders.revisions)
+        orders = self._orders()
         if orders.end is None:
             self.desk.emit(StateChanged("training", ""))
             orders = self._train()
         if orders.end == "cancel" or not self.step:
             return
         self.desk.emit(StateChanged("validating", "Saving the model, loading it back and predicting once."))
-        self.showing.look(self.method.learner, self.step, range(len(self.cases)))
+        self._look(self.material.annotated)
 
     def _prepare(self) -> None:
-        view, device = view_for(self.settings, len(self.cases)), choose_device(self.settings.device)
+        annotated = sum(case.part == "annotated" for case in self.cases)
+        view, device = view_for(self.settings, annotated), choose_device(self.settings.device)
         self.material = Material(self.cases, self.request.labels, self.settings, view, self.examiner)
         self.showing = Showing(
             self.folder, self.request, self.settings, self.material, self.examiner, self.desk, self.previous
@@ -89,48 +96,65 @@ class Training:
         if not self.material.dense:
             self.showing.growcut(self.cases[0], 0, "Grow-cut of your strokes; the student is learning.")
         self.material.open(device)
-        self.method = METHODS[self.request.method](self.settings, self.material.items, self.material.preprocess, view)
+        messenger = Messenger(lambda sentence: self.desk.emit(Warned(sentence)), self.showing.propagated, self._ended)
+        self.method = METHODS[self.request.method](
+            self.settings, self.material.items, self.material.preprocess, view, messenger
+        )
 
     def _resume(self) -> None:
         """Go on from the checkpoint of an earlier life, if there is one."""
-        learner = self.method.learner
-        facts: dict[str, Any] = checkpoint.load(self.folder / "checkpoint", learner.modules(), learner.optimizer) or {}
-        self.step = facts.get("step", 0)
-        self.budget.seconds_spent_before = facts.get("seconds", 0.0)
-        self.examiner.best = facts.get("best", 0.0)
-        if facts.get("released"):
-            self._release()
+        recalled = checkpoint.load(self.folder / "checkpoint", self.method.memory())
+        if recalled is None:
+            return
+        self.step = recalled.facts["step"]
+        self.budget.seconds_spent_before = recalled.facts["seconds"]
+        self.examiner.best = recalled.facts["best"]
+        if recalled.facts["released"]:
+            self.material.release()
+        self.method.remember(recalled)
 
     def _train(self) -> Orders:
         """Step until the budget is gone or the user ends it; returns the last orders."""
         for report in train(self.method.stages(), self.budget, self.step):
             self.step = report.step
-            orders = self.desk.orders()
-            self._join(orders.revisions)
+            orders = self._orders()
             if orders.end:
                 return orders
             self._between_steps(report)
-        return Orders()
+        return Orders("cancel") if self._ending == "cancel" else Orders()
+
+    def _ended(self) -> bool:
+        """Whether the user wants the job to end, asked in the middle of long work; corrections wait their turn."""
+        orders = self.desk.orders()
+        self._waiting += orders.revisions
+        self._ending = self._ending or orders.end
+        return self._ending is not None
+
+    def _orders(self) -> Orders:
+        """What the user wants; corrections have joined by now."""
+        self._ended()
+        self._join(self._waiting)
+        self._waiting = []
+        return Orders(self._ending)
 
     def _join(self, revisions: Sequence[Revision]) -> None:
         """Take corrections in: from the next step on they teach like every other stroke."""
         for revision in revisions:
             case = self.material.join(revision)
-            self.method.annotation_changed()
             self.desk.emit(RevisionJoined(case.id, revision.number, self.step))
 
     def _between_steps(self, report: Report) -> None:
         spent, released = self.budget.spent(), self.material.released
         if report.fraction >= self.settings.release and not released:
-            self.showing.look(self.method.learner, self.step, range(len(self.cases)))
-            self._release()
+            self._look(self.material.annotated)
+            self.material.release()
         if spent >= self.next_progress:
             self.next_progress = spent + PROGRESS_SECONDS
             left = self.budget.seconds_left(report.step)
             self.desk.emit(Progress(report.step, min(report.fraction, 0.99), left, report.stage, report.losses))
         if spent >= self.next_preview:
-            labels = self.showing.look(self.method.learner, self.step, [0])
-            if self.settings.until_good and not released and self.examiner.has_settled(labels):
+            labels = self._look([0])
+            if labels is not None and self.settings.until_good and not released and self.examiner.has_settled(labels):
                 self.budget.end_within(LAST_SHARE * self.budget.spent())
             now = self.budget.spent()
             self.next_preview = max(now * PREVIEW_GROWTH, now + (now - spent) / PREVIEW_SHARE)
@@ -138,17 +162,21 @@ class Training:
             self.next_checkpoint = spent + CHECKPOINT_SECONDS
             self._checkpoint()
 
-    def _release(self) -> None:
-        if self.material.release():
-            self.method.annotation_changed()
-        else:
-            self.method.strokes_added()
+    def _look(self, places: Sequence[int]) -> np.ndarray | None:
+        """Show the cases at ``places``, the first among them, if the method has begun to learn."""
+        if not self.method.ready:
+            return None
+        return self.showing.look(self.method.learner, self.step, places, self.method.notes)
 
     def _checkpoint(self) -> None:
-        learner, released = self.method.learner, self.material.released
-        facts = {"step": self.step, "seconds": self.budget.spent(), "released": released, "best": self.examiner.best}
+        facts = {
+            "step": self.step,
+            "seconds": self.budget.spent(),
+            "released": self.material.released,
+            "best": self.examiner.best,
+        }
         try:
-            checkpoint.save(self.folder / "checkpoint", learner.modules(), learner.optimizer, facts)
+            checkpoint.save(self.folder / "checkpoint", self.method.memory() | Memory(facts=facts))
         except OutOfSpace as error:
             self.desk.emit(Warned(error.sentence))
 
@@ -162,17 +190,39 @@ def run(
     previous: Path | None = None,
 ) -> None:
     """Train in ``folder`` from stored cases; what a worker process runs."""
-    loaded = [_load(case) for case in cases if case.annotation is not None]
-    Training(folder, request, settings, loaded, desk, previous).run()
+    Training(folder, request, settings, chosen(map(_load, cases), settings), desk, previous).run()
+
+
+def chosen(cases: Iterable[TrainingCase], settings: TrainSettings) -> list[TrainingCase]:
+    """The cases that the method of ``settings`` can use; a scribbled one is unlabelled to those that need complete
+    labels."""
+    usable = []
+    for case in cases:
+        if settings.learns_from == "dense" and case.kind == "scribble" and case.part == "annotated":
+            case = replace(case, annotation=np.full_like(case.annotation, UNLABELLED), growcut=None)
+        if (case.part != "unlabelled" or settings.takes_unlabelled) and (
+            case.part != "assistant" or settings.takes_assistants
+        ):
+            usable.append(case)
+    return usable
 
 
 def _load(stored: StoredCase) -> TrainingCase:
-    if stored.annotation is None or stored.revision is None:
-        raise BadAnnotation(f"The case '{stored.name}' carries no annotation.")
     frame = read_image(stored.image)
     if frame.affine is None:
         raise BadAnnotation(f"The case '{stored.name}' has no geometry; upload it again.")
-    labels, growcut = read_annotation(stored.annotation)
+    if stored.annotation is None:
+        labels, growcut = np.full(frame.array.shape, UNLABELLED, np.uint8), None
+    else:
+        labels, growcut = read_annotation(stored.annotation)
     return TrainingCase(
-        stored.case, stored.name, frame.array, frame.affine, stored.kind, stored.revision, labels, growcut
+        stored.case,
+        stored.name,
+        frame.array,
+        frame.affine,
+        stored.kind,
+        stored.revision or 0,
+        labels,
+        growcut,
+        stored.role,
     )

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from training_backend.methods.method import Method
 from training_backend.methods.scribble import Scribble
 from training_backend.methods.supervised import Supervised
 
-Method = Scribble | Supervised
-METHODS: dict[str, Callable[[Any, Any, Any, Any], Method]] = {"scribble": Scribble, "supervised": Supervised}
+METHODS: dict[str, Callable[[Any, Any, Any, Any, Any], Method]] = {"scribble": Scribble, "supervised": Supervised}

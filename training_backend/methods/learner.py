@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from slicer_kdseg.protocol.settings import TrainSettings, View
 from training_backend.data.augment import draw_views, grid_of, sample, shade
-from training_backend.data.items import Items
+from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
+from training_backend.engine.checkpoint import Memory
 from training_backend.engine.device import faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, generator_for
-from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape, sample_for
+from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
 
 SLICES_A_VOLUME = 4
+SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224_737}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class Batch:
 class Learner:
     """Owns student and teacher. The student learns by gradient; the teacher follows and never gets one."""
 
-    def __init__(self, settings: TrainSettings, items: Items, preprocess: Preprocess, view: View, heads: int) -> None:
+    def __init__(
+        self, settings: TrainSettings, items: Items, preprocess: Preprocess, view: View, heads: int = 0, seed: int = 0
+    ) -> None:
+        """``heads``: coarse heads of the network; ``seed`` sets learners of one run apart."""
         self.settings = settings
+        self.seed = settings.seed + 7_919 * seed
         self.items = items
         self.preprocess = preprocess
         self.view = view
@@ -48,7 +54,7 @@ class Learner:
             residual_units=settings.residual_units,
             fine_width=view.fine_width,
         )
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(self.seed)
         self.student = MultiScaleUNet(self.shape).to(items.device)
         self.teacher = teacher_of(self.student)
         self.optimizer = torch.optim.AdamW(
@@ -56,20 +62,23 @@ class Learner:
         )
         for group in self.optimizer.param_groups:
             group["initial_lr"] = settings.learning_rate
-        self.dtype = faster_dtype(self.student, sample_for(self.shape).to(items.device))
+        self.dtype = faster_dtype(items.device)
         self.window = self._window()
         self.batch = settings.batch if items.dims == 2 else max(1, settings.batch // SLICES_A_VOLUME)
 
-    def modules(self) -> dict[str, nn.Module]:
+    def memory(self) -> Memory:
         """What a checkpoint must hold."""
-        return {"student": self.student, "teacher": self.teacher}
+        return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
 
-    def draw(self, moment: Moment) -> Batch:
-        """The batch of one step: a permutation an epoch, one view an item."""
-        rng = generator_for(self.settings.seed, moment.step)
-        chosen = self._chosen(moment.step)
+    def draw(self, moment: Moment, part: Part = "annotated") -> Batch:
+        """The batch of one step from the cases that are ``part`` of the training.
+
+        A permutation an epoch, one view an item; each part has its own randomness.
+        """
+        rng = generator_for(self.seed + SALT[part], moment.step)
+        chosen = self._chosen(moment.step, part)
         with torch.no_grad():
-            views = draw_views(self.items.sizes[chosen], self.window, self.view.augmentation, rng)
+            views = draw_views(self.items.sizes[chosen], self.window, self.view.augmentation, rng, self.settings.flips)
             grid = grid_of(views, self.items.spatial, self.items.device)
             clean = sample(self.items.image[chosen], grid, outside="border")
             target = sample(self.items.target[chosen].float(), grid)
@@ -83,22 +92,24 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def _chosen(self, step: int) -> Tensor:
-        """(B,) items: part in turn, every item once an epoch, part by chance in favour of rare classes."""
-        s, count = self.settings, len(self.items)
-        rare = round(self.view.rare_items * self.batch) if self.items.dims == 2 else 0
+    def _chosen(self, step: int, part: Part = "annotated") -> Tensor:
+        """(B,) items: some in turn, every item once an epoch, some by chance in favour of rare classes."""
+        own = self.items.of(part)
+        count, seed = len(own), self.seed + SALT[part]
+        rare = round(self.view.rare_items * self.batch) if self.items.dims == 2 and part == "annotated" else 0
         in_turn = self.batch - rare
         places = torch.arange(step * in_turn, (step + 1) * in_turn)
         orders = {
-            int(epoch): torch.randperm(count, generator=generator_for(s.seed + 1, int(epoch)))
+            int(epoch): torch.randperm(count, generator=generator_for(seed + 1, int(epoch)))
             for epoch in (places // count).unique()
         }
         chosen = [orders[int(place) // count][place % count] for place in places]
         if rare:
-            chosen += torch.multinomial(self.items.rarity, rare, True, generator=generator_for(s.seed + 2, step))
-        return torch.stack(chosen)
+            rng = generator_for(seed + 2, step)
+            chosen += torch.multinomial(self.items.rarity[own], rare, True, generator=rng)
+        return own[torch.stack(chosen)]
 
     def _window(self) -> tuple[int, ...]:
-        """Whole items: the median size, up to the next multiple that the network takes."""
-        median = self.items.sizes.median(dim=0).values
+        """Whole items: the median size of the annotated, up to the next multiple that the network takes."""
+        median = self.items.sizes[self.items.of("annotated")].median(dim=0).values
         return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))

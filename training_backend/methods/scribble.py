@@ -15,6 +15,7 @@ Stages: ``grow_cut`` (the student learns the first belief) and ``self_distillati
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor
 from slicer_kdseg.protocol.settings import ScribbleSettings, View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
+from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
@@ -31,6 +33,7 @@ from training_backend.losses.multi_scale_distillation import multi_scale_distill
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
+from training_backend.methods.method import Messenger
 
 CONFIDENT = 0.8
 
@@ -38,14 +41,19 @@ CONFIDENT = 0.8
 class Scribble:
     """The method over its items; ``stages`` is the whole training."""
 
-    def __init__(self, settings: ScribbleSettings, items: Items, preprocess: Preprocess, view: View) -> None:
+    def __init__(
+        self, settings: ScribbleSettings, items: Items, preprocess: Preprocess, view: View, messenger: Messenger
+    ) -> None:
         self.settings = settings
+        self.ready = True
+        self.notes: dict[str, Any] = {}
         self.distils = settings.multi_scale > 0 or settings.contrast > 0
         self.learner = Learner(
             settings, items, preprocess, view, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0
         )
         self.items = items
         self.next_round = settings.correct_from
+        self._edition = items.edition
         self._weights: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
@@ -64,7 +72,7 @@ class Scribble:
 
     def distil(self, moment: Moment) -> Terms:
         """Second stage: the target is corrected in rounds; the teacher may also speak at every step."""
-        if moment.fraction >= self.next_round:
+        if moment.fraction >= self.next_round or self._edition != self.items.edition:
             self._correct(moment)
         if not self.distils:
             return self.imitate(moment)
@@ -85,14 +93,18 @@ class Scribble:
             )
         return terms
 
-    def strokes_added(self) -> None:
-        """The items hold more strokes and the same first belief: the target keeps what it has become."""
-        self.items.speak()
+    def memory(self) -> Memory:
+        """The learner and, once it has been corrected, the target."""
+        facts = {"next_round": self.next_round, "stale": self._edition != self.items.edition}
+        target = {"target": self.items.target} if self.next_round > self.settings.correct_from else {}
+        return self.learner.memory() | Memory(tensors=target, facts=facts)
 
-    def annotation_changed(self) -> None:
-        """The items hold new strokes or a new first belief: the target is rebuilt before the next step."""
-        self.items.begin_anew()
-        self.next_round = self.settings.correct_from
+    def remember(self, recalled: Recalled) -> None:
+        """The target as it had become; it is made anew where the annotation has changed since."""
+        self.next_round = recalled.facts["next_round"]
+        if "target" in recalled.tensors:
+            self.items.target = recalled.tensors["target"].to(self.items.device)
+        self._edition = self.items.edition - int(recalled.facts["stale"])
 
     def _taught(self, logits: Tensor, batch: Batch) -> Terms:
         s = self.settings
@@ -117,7 +129,7 @@ class Scribble:
     def _correct(self, moment: Moment) -> None:
         """One round: the teacher predicts every case once, and its word enters the target class by class."""
         s, learner, items = self.settings, self.learner, self.items
-        places = range(len(items.spans))
+        places = items.places("annotated")
         advice = [
             predict(learner.teacher, items.whole_image(place), learner.shape.divisor(), learner.dtype)
             for place in places
@@ -126,10 +138,11 @@ class Scribble:
         strokes = [items.strokes_of(place) for place in places]
         trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
         share = s.correction * min(0.3 + (moment.fraction - s.correct_from) / 0.4, 1.0)
-        for place in places:
-            items.set_target(place, corrected(believed[place], advice[place], trust, share))
+        for place, belief, word in zip(places, believed, advice, strict=True):
+            items.set_target(place, corrected(belief, word, trust, share))
         items.speak()
         self.next_round = moment.fraction + s.correct_every
+        self._edition = items.edition
 
 
 def named(belief: Tensor) -> Tensor:

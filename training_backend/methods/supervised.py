@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from slicer_kdseg.protocol.settings import SupervisedSettings, View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
+from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms
 from training_backend.engine.schedules import warm_then_linear
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Learner
+from training_backend.methods.method import Messenger
 
 
 class Supervised:
     """The method over its items, whose belief is the dense label map itself."""
 
-    def __init__(self, settings: SupervisedSettings, items: Items, preprocess: Preprocess, view: View) -> None:
+    def __init__(
+        self,
+        settings: SupervisedSettings,
+        items: Items,
+        preprocess: Preprocess,
+        view: View,
+        messenger: Messenger,
+    ) -> None:
         self.settings = settings
-        self.learner = Learner(settings, items, preprocess, view, heads=0)
-        self.items = items
+        self.learner = Learner(settings, items, preprocess, view)
+        self.ready = True
+        self.notes: dict[str, Any] = {}
 
     def stages(self) -> Iterator[Stage]:
         """One stage from the first step to the end of the budget."""
@@ -38,10 +49,8 @@ class Supervised:
             "target_dice": self.settings.target_dice * soft_dice(logits, batch.target),
         }
 
-    def strokes_added(self) -> None:
-        """The items hold more strokes and the same first belief: the target keeps what it has become."""
-        self.items.speak()
+    def memory(self) -> Memory:
+        return self.learner.memory()
 
-    def annotation_changed(self) -> None:
-        """The items hold new labels: the target is rebuilt before the next step."""
-        self.items.begin_anew()
+    def remember(self, recalled: Recalled) -> None:
+        """Nothing beside the learner: the target is the labels."""

@@ -119,9 +119,3 @@ def _pointwise(convolution: type[nn.Conv2d] | type[nn.Conv3d], shape: UNetShape)
         nn.LeakyReLU(0.1),
         convolution(width, shape.out_channels, 1),
     )
-
-
-def sample_for(shape: UNetShape) -> Tensor:
-    """A small random input for probes."""
-    size = 64 if shape.dims == 2 else 32
-    return torch.randn(2, shape.in_channels, *[max(size, d) for d in shape.divisor()])

@@ -17,7 +17,8 @@ JobState = Literal[
 ]
 FINAL_STATES: frozenset[str] = frozenset({"done", "stopped", "cancelled", "failed"})
 AnnotationKind = Literal["scribble", "dense"]
-PreviewSource = Literal["growcut", "student"]
+CaseRole = Literal["target", "assistant"]
+PreviewSource = Literal["growcut", "propagated", "student"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,16 @@ class BackendInfo:
 
 @dataclass(frozen=True)
 class CaseInUse:
-    """A case of a job. ``revision`` is None for an unlabelled case."""
+    """A case of a job. ``revision`` is None for an unlabelled case.
+
+    An ``assistant`` is a labelled case of another kind of image: it teaches and is never segmented.
+    """
 
     case: str
     revision: int | None = None
     kind: AnnotationKind = "scribble"
     name: str = ""
+    role: CaseRole = "target"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from slicer_kdseg.protocol.errors import BadSettings
+from slicer_kdseg.protocol.messages import AnnotationKind
 
 
 def setting(default: Any, low: float | None = None, high: float | None = None, hint: str = "") -> Any:
@@ -25,7 +26,12 @@ def setting(default: Any, low: float | None = None, high: float | None = None, h
 
 @dataclass
 class TrainSettings:
-    """What every method needs."""
+    """What every method needs, and what it says of itself to those who collect its cases."""
+
+    learns_from: ClassVar[AnnotationKind] = "dense"
+    takes_unlabelled: ClassVar[bool] = False
+    takes_assistants: ClassVar[bool] = False
+    meets_strangers: ClassVar[bool] = False
 
     seconds: float = setting(120.0, 1, 86400, "time budget of training in seconds, previews included")
     until_good: bool = setting(True, hint="stop before the budget when the held-out quality no longer rises")
@@ -52,6 +58,8 @@ class TrainSettings:
     context: int | None = setting(None, 0, 3, "slices on each side that come along; none = 1 for one case, else 0")
     fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")
     several_scales: bool | None = setting(None, hint="average predictions over three sizes; none = for several cases")
+    flips: bool = setting(False, hint="mirror while training and predicting; only where left and right look alike")
+    keep_largest: bool = setting(False, hint="keep only the largest connected part of every class")
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
     consult: float = setting(0.4, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
@@ -62,6 +70,9 @@ class TrainSettings:
 @dataclass
 class ScribbleSettings(TrainSettings):
     """ScribSD+-style self-distillation on grow-cut; see training_backend.methods.scribble. A weight of 0 is off."""
+
+    learns_from: ClassVar[AnnotationKind] = "scribble"
+    takes_unlabelled: ClassVar[bool] = True
 
     first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
     target_ce: float = setting(1.0, 0, 100)
@@ -107,10 +118,11 @@ def view_for(settings: TrainSettings, annotated: int) -> View:
     """The view that fits ``annotated`` cases, where the settings do not say otherwise.
 
     A student of one volume is shown that volume: it may know where it looks and needs few changes of view.
-    A student of several meets strangers: place means less and views must differ.
+    A student of several meets strangers: place means less and views must differ; so it is with a method that
+    ``meets_strangers`` by its nature.
     """
     said = {f.name: getattr(settings, f.name) for f in dataclasses.fields(View)}
-    usual = ONE_CASE if annotated == 1 else SEVERAL_CASES
+    usual = ONE_CASE if annotated == 1 and not settings.meets_strangers else SEVERAL_CASES
     return dataclasses.replace(usual, **{name: value for name, value in said.items() if value is not None})
 
 

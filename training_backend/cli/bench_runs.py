@@ -1,0 +1,79 @@
+"""One training as a benchmark runs it: one thread, a budget in CPU seconds, nobody correcting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from slicer_kdseg.protocol.labels import LabelContract
+from slicer_kdseg.protocol.messages import JobRequest, Payload, Warned
+from slicer_kdseg.protocol.settings import resolve
+from training_backend.cli.bench_rows import Cost
+from training_backend.cli.terminal_desk import TerminalDesk
+from training_backend.cli.train import in_use
+
+if TYPE_CHECKING:
+    from training_backend.export.model import Model
+    from training_backend.jobs.material import TrainingCase
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of a benchmark: ``name`` in the table, and what is trained."""
+
+    name: str
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = "fast"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """``model``: the last one, loaded back; ``shown``: what a user was shown last, (D, H, W) ids by case id;
+    ``said``: what the run had to say."""
+
+    model: Model
+    shown: dict[str, Any]
+    cost: Cost
+    said: list[str]
+
+
+@contextmanager
+def trained(
+    variant: Variant,
+    contract: LabelContract,
+    cases: Sequence[TrainingCase],
+    seconds: float,
+    seed: int,
+    device: str = "cpu",
+) -> Iterator[Trained]:
+    """Train ``variant`` on ``cases`` for ``seconds`` of CPU time, or of wall time on a GPU."""
+    from training_backend.export.model import load_model
+    from training_backend.jobs.training import Training, chosen
+
+    clock = "cpu" if device == "cpu" else "wall"
+    fixed = {"seconds": seconds, "seed": seed, "clock": clock, "threads": 1, "until_good": False, "device": device}
+    settings = resolve(variant.method, variant.preset, {**fixed, **variant.settings})
+    usable = chosen(cases, settings)
+    request = JobRequest(variant.method, contract, in_use(usable), variant.preset, {**fixed, **variant.settings})
+    with TemporaryDirectory(prefix="kdseg-bench-") as work:
+        desk = _QuietDesk(Path(work) / "model")
+        begun = time.process_time()
+        Training(Path(work) / "job", request, settings, usable, desk).run()
+        cost = Cost(seconds, time.process_time() - begun)
+        shown = {case: preview[0] for case, preview in desk.previews.items()}
+        yield Trained(load_model(desk.model, device), shown, cost, desk.said)
+
+
+@dataclass
+class _QuietDesk(TerminalDesk):
+    said: list[str] = field(default_factory=list)
+
+    def emit(self, payload: Payload) -> None:
+        if isinstance(payload, Warned):
+            self.said.append(payload.sentence)

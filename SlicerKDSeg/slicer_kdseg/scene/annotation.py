@@ -24,6 +24,9 @@ from slicer_kdseg.scene.segments import (
     tag_untagged,
 )
 
+ROLE = "KDSeg.Role"
+ANNOTATION = "annotation"
+SOURCE = "KDSeg.SourceVolume"
 BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
 
 
@@ -102,13 +105,32 @@ class Annotation:
         labels.reshape(-1)[contradicted] = UNLABELLED
         return Strokes(labels, contradicted.size)
 
+    def voxels_by_slice(self) -> dict[int, np.ndarray]:
+        """Voxels that each class claims on each slice (D,); overlaps count for both.
+
+        Only what was drawn is looked at, so that a panel can ask after every stroke: 512 x 512 x 300 voxels with
+        strokes of five classes in a few milliseconds. Raises :class:`BadAnnotation`.
+        """
+        tag_untagged(self.node.GetSegmentation())
+        grid = grid_of_volume(self.volume)
+        counts = {label.id: np.zeros(grid.shape[0], np.int64) for label in self.contract.classes}
+        for image, ids in self._layers():
+            found = voxels_on(image, grid, (self.node.GetName(), self.volume.GetName()))
+            if found is None:
+                continue
+            box, layer = found
+            at = np.nonzero(layer)
+            drawn = layer[at]
+            for value, id_ in ids.items():
+                counts[id_][box[0]] += np.bincount(at[0][drawn == value], minlength=layer.shape[0])
+        return counts
+
     def coverage(self, strokes: Strokes | None = None) -> dict[int, str]:
         """One line per class for a panel: 'spleen: no stroke yet', 'liver: 412 voxels on 3 slices'."""
-        labels = (strokes or self.read()).labels
+        counts = self.voxels_by_slice() if strokes is None else _by_slice(strokes, self.contract)
         lines = {}
         for label in sorted(self.contract.classes, key=lambda c: c.id):
-            per_slice = np.count_nonzero(labels == label.id, axis=(1, 2))
-            slices, voxels = int(np.count_nonzero(per_slice)), int(per_slice.sum())
+            slices, voxels = int(np.count_nonzero(counts[label.id])), int(counts[label.id].sum())
             plural = "s" if slices > 1 else ""
             found = f"{voxels} voxels on {slices} slice{plural}" if voxels else "no stroke yet"
             lines[label.id] = f"{label.name}: {found}"
@@ -132,9 +154,29 @@ def _table(ids: dict[int, int], highest: int) -> np.ndarray:
     return table
 
 
+def _by_slice(strokes: Strokes, contract: LabelContract) -> dict[int, np.ndarray]:
+    return {id_: np.count_nonzero(strokes.labels == id_, axis=(1, 2)) for id_ in contract.ids}
+
+
 def _moved(at: tuple[np.ndarray, ...], box: Box, which: np.ndarray) -> tuple[np.ndarray, ...]:
     """Positions inside ``box`` as positions in the whole grid."""
     return tuple(axis[which] + span.start for axis, span in zip(at, box, strict=True))
+
+
+def find_annotation(scene: Any, volume: Any) -> Any | None:
+    """The segmentation in which ``volume`` was annotated, for instance after a saved scene was opened again."""
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    nodes.UnRegister(None)
+    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
+        if node.GetAttribute(ROLE) == ANNOTATION and node.GetNodeReference(SOURCE) is volume:
+            return node
+    return None
+
+
+def mark_annotation(node: Any, volume: Any) -> None:
+    """Let :func:`find_annotation` find ``node`` again."""
+    node.SetAttribute(ROLE, ANNOTATION)
+    node.SetNodeReferenceID(SOURCE, volume.GetID())
 
 
 def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotation:
@@ -143,6 +185,7 @@ def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotati
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    mark_annotation(node, volume)
     annotation = Annotation(volume, node)
     for label in sorted(contract.classes, key=lambda c: c.id):
         annotation.add_class(label)

@@ -9,6 +9,7 @@ import numpy as np
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.messages import CaseInUse, JobRequest, JobStatus
+from slicer_kdseg.scene.cohort import OtherCase, send_cases
 from slicer_kdseg.scene.collecting import Collected
 from slicer_kdseg.scene.following import FollowedJob
 
@@ -19,6 +20,7 @@ class TrainingRequest:
     preset: str
     settings: dict[str, Any] = field(default_factory=dict)
     other_cases: tuple[CaseInUse, ...] = ()
+    others: tuple[OtherCase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,17 @@ def start_job(
     """Image once, annotation, job. Raises :class:`KDSegError`."""
     case = client.upload_case(collected.image, collected.affine)
     revision = _send_annotation(client, case, collected, growcut)
-    cases = (CaseInUse(case, revision, collected.kind, collected.name), *request.other_cases)
+    cases = (
+        CaseInUse(case, revision, collected.kind, collected.name),
+        *request.other_cases,
+        *send_cases(client, request.others),
+    )
     status = client.start_job(JobRequest(request.method, collected.contract, cases, request.preset, request.settings))
     return Started(FollowedJob(status.id, request.method, case), revision, status)
 
 
 def join_job(
-    client: BackendClient, job: FollowedJob, collected: Collected, growcut: np.ndarray, sent_before: int
+    client: BackendClient, job: FollowedJob, collected: Collected, growcut: np.ndarray | None, sent_before: int
 ) -> int:
     """The revision's number; the same strokes as ``sent_before`` are not joined twice. Raises :class:`KDSegError`."""
     revision = _send_annotation(client, job.case, collected, growcut)

@@ -12,7 +12,6 @@ to. What the user drew is only ever read. Refusals before anything is sent are r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,25 +21,23 @@ from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, Conflict, KDSegError
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.messages import (
-    FINAL_STATES,
     AnnotationKind,
     CaseInUse,
-    JobStatus,
-    PreviewReady,
-    StateChanged,
 )
-from slicer_kdseg.protocol.settings import resolve
+from slicer_kdseg.protocol.settings import SETTINGS, resolve
 from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.scene.cohort import OtherCase
 from slicer_kdseg.scene.collecting import Collected, collect
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job
 from slicer_kdseg.scene.growing import Growing, Grown
+from slicer_kdseg.scene.history import TrainingHistory
 from slicer_kdseg.scene.models import Models
-from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
-from slicer_kdseg.scene.sending import Started, TrainingRequest, join_job, start_job
+from slicer_kdseg.scene.predicting import Predictions
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
+from slicer_kdseg.scene.running import RunningJob
+from slicer_kdseg.scene.sending import TrainingRequest, join_job, start_job
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import PreviewShown, SessionState
-from slicer_kdseg.scene.uncertainty import UncertaintyVolume
 
 GROWING = "Growing a first segmentation from the strokes."
 
@@ -55,13 +52,15 @@ class KDSegSession:
         self.preview: PreviewSegmentation | None = None
         self.automatic_background = False
         self.show_uncertainty = False
-        self._scene = scene
         self._client = client
-        self._errands = Errands(("growcut", "network", "orders"))
-        self.models = Models(self._backend, self._errands, self.signals, self._become, self._warn)
-        self._growing = Growing(self._errands)
-        self._follower: JobFollower | None = None
-        self._unwanted = False  # cancelled while the request was on its way
+        self.scene = scene
+        self.errands = Errands(("growcut", "network", "orders", "predictions"))
+        self.models = Models(self.backend, self.errands, self.signals, self.become, self.warn)
+        self.predictions = Predictions(scene, self.backend, self.errands, self.signals, self.warn)
+        self.history = TrainingHistory()
+        self.history.follow(self.signals)
+        self._growing = Growing(self.errands)
+        self._running = RunningJob(self)
         self._closing = scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self._scene_closed())
 
     # What there is to work on
@@ -70,35 +69,25 @@ class KDSegSession:
         """Work on ``annotation`` and its volume; an unfinished job that the scene remembers is followed again."""
         self._leave()
         self.annotation = annotation
-        self._become(phase="annotating", sentence="Draw a few strokes for every class, background too.")
+        self.become(phase="annotating", sentence="Draw a few strokes for every class, background too.")
         if self._client is not None:
             self.resume()
 
     def connect(self, client: BackendClient) -> None:
         """Use another backend, or the same one after a restart at a new address; a running job is followed on."""
         self._client = client
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
+        self._running.let_go()
         if self.annotation is not None:
             self.resume()
 
     def resume(self) -> None:
         """Follow the job that the preview node remembers, from the last event it has seen."""
-        assert self.annotation is not None
-        node = find_preview(self._scene, self.annotation.volume)
-        job = remembered_job(node) if node is not None else None
-        if job is None:
-            return
-        client = self._backend()
-        self._errands.send(
-            "orders",
-            lambda: client.job(job.id),
-            lambda status: self._resumed(job, status),
-            lambda error: self._become(
-                phase="annotating", sentence=f"The training '{job.id}' cannot be followed now.", trouble=error.sentence
-            ),
-        )
+        self._running.resume()
+
+    def show_uncertainty_map(self, wanted: bool) -> None:
+        """Where the student is unsure, as a volume of its own; from the next preview on."""
+        self.show_uncertainty = wanted
+        self._running.show_uncertainty(wanted)
 
     # The loop
 
@@ -107,11 +96,11 @@ class KDSegSession:
         collected = self._collect("scribble")
         self._require(self.state.can_train)
         self._open_preview(collected.contract)
-        self._become(phase="growing", sentence=GROWING, failure="")
+        self.become(phase="growing", sentence=GROWING, failure="")
 
         def show(grown: Grown) -> None:
             self._show_growcut(grown)
-            self._become(phase="annotating", sentence="Grown from the strokes; nothing has been trained.")
+            self.become(phase="annotating", sentence="Grown from the strokes; nothing has been trained.")
 
         self._growing.grow(collected, show, self._fail)
 
@@ -122,21 +111,25 @@ class KDSegSession:
         settings: dict[str, Any] | None = None,
         kind: AnnotationKind = "scribble",
         other_cases: tuple[CaseInUse, ...] = (),
+        others: tuple[OtherCase, ...] = (),
     ) -> None:
-        """Grow-cut into the scene first, then a job. Raises :class:`KDSegError` before anything is sent."""
+        """Grow-cut into the scene first, then a job. Raises :class:`KDSegError` before anything is sent.
+
+        ``others`` are sent first; ``other_cases`` are those that the backend has already.
+        """
         self._require(self.state.can_train)
-        client = self._backend()
+        client = self.backend()
         resolve(method, preset, settings)
-        request = TrainingRequest(method, preset, settings or {}, other_cases)
+        request = TrainingRequest(method, preset, settings or {}, other_cases, others)
         collected = self._collect(kind)
         self._open_preview(collected.contract)
-        self._unwanted = False
-        self._become(phase="growing", sentence=GROWING, failure="", method=method)
+        self._running.unwanted = False
+        self.become(phase="growing", sentence=GROWING, failure="", method=method)
 
         def send(grown: np.ndarray | None) -> None:
-            self._become(phase="sending", sentence="Sending image and strokes to the backend.")
-            self._errands.send(
-                "network", lambda: start_job(client, collected, grown, request), self._follow, self._fail
+            self.become(phase="sending", sentence="Sending image and strokes to the backend.")
+            self.errands.send(
+                "network", lambda: start_job(client, collected, grown, request), self._running.follow, self._fail
             )
 
         def show_and_send(grown: Grown) -> None:
@@ -149,57 +142,58 @@ class KDSegSession:
             send(None)
 
     def send_correction(self) -> None:
-        """All strokes as a new revision, with fresh grow-cut, into the running job."""
+        """All that is drawn as a new revision into the running job; strokes with fresh grow-cut."""
         self._require(self.state.can_correct)
-        assert self._follower is not None
-        client, job, collected = self._backend(), self._follower.job, self._collect("scribble")
-        if collected.contract.ids != self._follower.preview.contract.ids:
+        follower = self._running.follower
+        assert follower is not None
+        client, job = self.backend(), follower.job
+        collected = self._collect(SETTINGS[job.method].learns_from if job.method in SETTINGS else "scribble")
+        if collected.contract.ids != follower.preview.contract.ids:
             raise BadAnnotation(
                 "Classes were added or removed after this training began; stop it and train again with the new classes."
             )
 
-        def send(grown: Grown) -> None:
-            before = self.state.revision
-            self._errands.send(
+        def send(grown: Grown | None) -> None:
+            before, labels = self.state.revision, grown.labels if grown is not None else None
+            self.errands.send(
                 "network",
-                lambda: join_job(client, job, collected, grown.labels, before),
-                lambda revision: self._become(revision=revision),
-                self._warn,
+                lambda: join_job(client, job, collected, labels, before),
+                lambda revision: self.become(revision=revision),
+                self.warn,
             )
 
-        self._growing.grow(collected, send, self._warn)
+        if collected.kind == "scribble":
+            self._growing.grow(collected, send, self.warn)
+        else:
+            send(None)
 
     def stop(self) -> None:
         """End the training and keep the best model so far."""
-        self._order(lambda client, job: client.stop(job), "Stopping; the best model so far is kept.")
+        self._running.order(lambda client, job: client.stop(job), "Stopping; the best model so far is kept.")
 
     def cancel(self) -> None:
         """End the training and discard what it has learnt; the strokes stay."""
         if self.state.phase == "sending":
-            self._unwanted = True
-            self._become(phase="ending", sentence="Cancelling as soon as the backend has answered.")
-        elif self._follower is None:
-            self._errands.forget()
-            self._become(phase="annotating", sentence="Cancelled before anything was trained.")
+            self._running.unwanted = True
+            self.become(phase="ending", sentence="Cancelling as soon as the backend has answered.")
+        elif self._running.follower is None:
+            self.errands.forget()
+            self.become(phase="annotating", sentence="Cancelled before anything was trained.")
         else:
-            self._order(lambda client, job: client.cancel(job), "Cancelling.")
+            self._running.order(lambda client, job: client.cancel(job), "Cancelling.")
 
     def drain(self) -> None:
         """Called by the host's clock on the scene's thread: hand over what has arrived meanwhile."""
         if self.annotation is not None and not self._present():
             self._leave("The volume or its annotation was removed; a running job goes on in the backend.")
-        self._errands.drain()
-        if self._follower is None:
-            return
-        self._follower.drain()
-        if self._follower.over:
-            self._follower = None
+        self.errands.drain()
+        self._running.drain()
 
     def close(self) -> None:
         """Let go of scene and network; a running job goes on in the backend."""
-        self._scene.RemoveObserver(self._closing)
+        self.scene.RemoveObserver(self._closing)
         self._leave()
-        self._errands.close()
+        self.errands.close()
 
     # Behind the verbs
 
@@ -210,49 +204,16 @@ class KDSegSession:
 
     def _open_preview(self, contract: LabelContract) -> None:
         assert self.annotation is not None
-        self.preview = PreviewSegmentation(self._scene, self.annotation.volume, contract)
+        self.preview = PreviewSegmentation(self.scene, self.annotation.volume, contract)
 
     def _show_growcut(self, grown: Grown) -> None:
         assert self.preview is not None
         self.preview.show(grown.shown)
         self.preview.attribute(Provenance(method="growcut", source="growcut"))
-        self._become(preview_source="growcut", preview_step=0)
+        self.become(preview_source="growcut", preview_step=0)
         self.signals.preview_arrived.emit(PreviewShown("growcut", 0, 0, "Grown from the strokes, before any training."))
 
-    def _follow(self, started: Started) -> None:
-        assert self.annotation is not None
-        assert self.preview is not None
-        client, status = self._backend(), started.status
-        self._become_all(self.state.of_job(status, started.revision))
-        over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
-        self._follower = JobFollower(client, self._errands, started.job, self.preview, self.signals, self._become, over)
-        if self.show_uncertainty:
-            self._follower.uncertainty = UncertaintyVolume(self._scene, self.annotation.volume)
-        if self._unwanted:
-            self._unwanted = False
-            self.cancel()
-
-    def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
-        assert self.annotation is not None
-        self.preview = PreviewSegmentation(self._scene, self.annotation.volume, self.annotation.contract)
-        self._follow(Started(job, self.preview.provenance.revision, status))
-        if status.preview and self._follower is not None:
-            self._follower.want(PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again."))
-
-    def _order(self, order: Callable[[BackendClient, str], JobStatus], sentence: str) -> None:
-        if self._follower is None:
-            raise Conflict("No training is running.")
-        client, job = self._backend(), self._follower.job.id
-        before = self.state.phase
-        self._become(phase="ending", sentence=sentence)
-
-        def refused(error: KDSegError) -> None:
-            self._become(phase=before)
-            self._warn(error)
-
-        self._errands.send("orders", lambda: order(client, job), lambda status: None, refused)
-
-    def _backend(self) -> BackendClient:
+    def backend(self) -> BackendClient:
         if self._client is None:
             raise BackendUnreachable("No backend is connected; start one or enter its address.")
         return self._client
@@ -263,18 +224,18 @@ class KDSegSession:
 
     def _fail(self, error: KDSegError) -> None:
         """The request came to nothing; strokes and what is shown stay."""
-        self._become(phase="annotating", sentence="Nothing is being trained.", failure=error.sentence)
+        self.become(phase="annotating", sentence="Nothing is being trained.", failure=error.sentence)
         self.signals.failed.emit(error.sentence)
 
-    def _warn(self, error: KDSegError) -> None:
+    def warn(self, error: KDSegError) -> None:
         """Something beside the running work went wrong; the work goes on."""
-        self._become(failure=error.sentence)
+        self.become(failure=error.sentence)
         self.signals.warned.emit(error.sentence)
 
-    def _become(self, **changes: Any) -> SessionState:
-        return self._become_all(dataclasses.replace(self.state, **changes))
+    def become(self, **changes: Any) -> SessionState:
+        return self.become_all(dataclasses.replace(self.state, **changes))
 
-    def _become_all(self, state: SessionState) -> SessionState:
+    def become_all(self, state: SessionState) -> SessionState:
         if state != self.state:
             self.state = state
             self.signals.state_changed.emit(state)
@@ -282,20 +243,19 @@ class KDSegSession:
 
     def _present(self) -> bool:
         assert self.annotation is not None
-        return all(self._scene.IsNodePresent(node) for node in (self.annotation.volume, self.annotation.node))
+        return all(self.scene.IsNodePresent(node) for node in (self.annotation.volume, self.annotation.node))
 
     def _scene_closed(self) -> None:
-        job = self.state.job_id if self._follower is not None else ""
+        job = self.state.job_id if self._running.follower is not None else ""
         went_on = f" The training '{job}' goes on in the backend." if job else ""
         self._leave(f"The scene was closed.{went_on} Open an image, or the saved scene, to go on.")
 
     def _leave(self, sentence: str = "") -> None:
         """Forget volume, preview and job, and whatever is under way for them."""
-        self._errands.forget()
-        if self._follower is not None:
-            self._follower.close()
-        if self.preview is not None and not self._scene.IsNodePresent(self.preview.node):
+        self.errands.forget()
+        self._running.let_go()
+        if self.preview is not None and not self.scene.IsNodePresent(self.preview.node):
             self.preview.release()
-        self._follower = self.annotation = self.preview = None
-        self._growing = Growing(self._errands)
-        self._become_all(SessionState(sentence=sentence or SessionState.sentence, models=self.state.models))
+        self.annotation = self.preview = None
+        self._growing = Growing(self.errands)
+        self.become_all(SessionState(sentence=sentence or SessionState.sentence, models=self.state.models))

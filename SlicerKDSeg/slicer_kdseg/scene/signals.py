@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, ParamSpec
+from typing import Any, Generic, ParamSpec
 
 from slicer_kdseg.protocol.messages import HeldOut, ModelReady, Progress, RevisionJoined, Suggestion
 from slicer_kdseg.scene.state import PreviewShown, SessionState
@@ -39,6 +39,7 @@ class SessionSignals:
         self.slice_suggested: Signal[[Suggestion]] = Signal()
         self.model_ready: Signal[[ModelReady]] = Signal()
         self.model_downloaded: Signal[[Path]] = Signal()
+        self.predicted: Signal[[Any]] = Signal()
         self.warned: Signal[[str]] = Signal()
         self.failed: Signal[[str]] = Signal()
         self.finished: Signal[[SessionState]] = Signal()

@@ -1,0 +1,93 @@
+"""Loss and held-out curves as one of Slicer's own plots: a table a curve, a series each, one chart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+from vtkmodules.util.numpy_support import numpy_to_vtk
+
+from slicer_kdseg.scene.history import TrainingHistory
+
+ROLE = "KDSeg.Role"
+CHART = "learning curves"
+CURVES = {
+    "loss": ("Loss", (0.6, 0.6, 0.6)),
+    "student": ("Student on strokes kept aside", (0.1, 0.5, 0.9)),
+    "growcut": ("Grow-cut on strokes kept aside", (0.9, 0.6, 0.1)),
+}
+
+
+class LearningChart:
+    """``node`` is the vtkMRMLPlotChartNode; found again if the scene already holds one. Saved with the scene."""
+
+    def __init__(self, scene: Any) -> None:
+        self._scene = scene
+        self.node = _found(scene) or _made(scene)
+        self._series = {name: self.node.GetNodeReference(f"KDSeg.{name}") for name in CURVES}
+        self._version = -1
+
+    @property
+    def present(self) -> bool:
+        return all(self._scene.IsNodePresent(node) for node in (self.node, *self._series.values()) if node is not None)
+
+    def show(self, history: TrainingHistory) -> bool:
+        """Write what is new; True if anything was. The loss is scaled to 0..1 so that both fit one axis."""
+        if history.version == self._version:
+            return False
+        self._version = history.version
+        highest = max((loss for _, loss in history.losses), default=0.0) or 1.0
+        curves = {
+            "loss": [(step, loss / highest) for step, loss in history.losses],
+            "student": history.student,
+            "growcut": history.growcut,
+        }
+        for name, points in curves.items():
+            series = self._series[name]
+            if series is not None and series.GetTableNode() is not None:
+                _fill(series.GetTableNode(), points)
+        self.node.Modified()
+        return True
+
+
+def _found(scene: Any) -> Any | None:
+    nodes = scene.GetNodesByClass("vtkMRMLPlotChartNode")
+    nodes.UnRegister(None)
+    charts = (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
+    return next((chart for chart in charts if chart.GetAttribute(ROLE) == CHART), None)
+
+
+def _made(scene: Any) -> Any:
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "KDSeg learning curves")
+    chart.SetAttribute(ROLE, CHART)
+    chart.SetXAxisTitle("Step")
+    chart.SetYAxisTitle("Held-out accuracy; loss, scaled")
+    chart.SetLegendVisibility(True)
+    for name, (title, color) in CURVES.items():
+        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"KDSeg {title.lower()}")
+        _fill(table, [])
+        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
+        series.SetAndObserveTableNodeID(table.GetID())
+        series.SetXColumnName("step")
+        series.SetYColumnName("value")
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetColor(*color)
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+        chart.SetNodeReferenceID(f"KDSeg.{name}", series.GetID())
+    return chart
+
+
+def _fill(node: Any, points: list[tuple[int, float]]) -> None:
+    """A table that is empty cannot be plotted: VTK complains of a missing column, so there is always one row."""
+    table = node.GetTable()
+    while table.GetNumberOfColumns():
+        table.RemoveColumn(0)
+    values = np.array(points or [(0, np.nan)], float)
+    for column, name in enumerate(("step", "value")):
+        array = numpy_to_vtk(np.ascontiguousarray(values[:, column]), deep=True)
+        array.SetName(name)
+        table.AddColumn(array)
+    table.Modified()
+    node.Modified()

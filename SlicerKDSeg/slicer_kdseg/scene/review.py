@@ -1,0 +1,178 @@
+"""Review: what a reader thinks of each prediction, kept in the scene and needing neither backend nor model.
+
+A case is a volume with a segmentation that predicts it. Verdict, note, reader and time are attributes of that
+segmentation, so that they are saved with the scene. Accepting and correcting freeze a copy of it as a node of its
+own, because the preview goes on changing while a training runs; only the copy is ever edited.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
+from slicer_kdseg.scene.annotation import ANNOTATION, Annotation
+from slicer_kdseg.scene.geometry import grid_of_volume
+from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
+
+Verdict = Literal["open", "accepted", "corrected", "rejected"]
+ROLE = "KDSeg.Role"
+REVIEWED = "reviewed"
+PREDICTION = "KDSeg.Prediction"
+SOURCE = "KDSeg.SourceVolume"
+GEOMETRY = "referenceImageGeometryRef"  # vtkMRMLSegmentationNode's own reference to its source volume
+VERDICT, NOTE, READER, TIME = ("KDSeg.Review." + word for word in ("Verdict", "Note", "Reader", "Time"))
+
+
+@dataclass(frozen=True)
+class ReviewCase:
+    """A prediction of ``volume`` and what the reader said of it; ``reviewed`` is the frozen or corrected copy."""
+
+    volume: Any
+    prediction: Any
+    reviewed: Any | None
+
+    @property
+    def name(self) -> str:
+        return str(self.volume.GetName())
+
+    @property
+    def verdict(self) -> Verdict:
+        found = self.prediction.GetAttribute(VERDICT)
+        return found if found in get_args(Verdict) else "open"
+
+    @property
+    def note(self) -> str:
+        return self.prediction.GetAttribute(NOTE) or ""
+
+    @property
+    def reader(self) -> str:
+        return self.prediction.GetAttribute(READER) or ""
+
+    @property
+    def time(self) -> str:
+        """ISO 8601, local time; empty until there is a verdict."""
+        return self.prediction.GetAttribute(TIME) or ""
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """One class before and after the reader: volumes in ml; ``dice`` is None where neither holds the class."""
+
+    name: str
+    predicted_ml: float
+    reviewed_ml: float
+    dice: float | None
+    changed_voxels: int
+
+
+class Review:
+    """The cases of ``scene``, and the four things a reader does with one."""
+
+    def __init__(self, scene: Any, reader: str = "") -> None:
+        self._scene = scene
+        self.reader = reader or _login()
+
+    def cases(self) -> list[ReviewCase]:
+        """Every prediction in the scene by the name of its volume, open ones first."""
+        nodes = self._segmentations()
+        copies = {node.GetNodeReferenceID(PREDICTION): node for node in nodes if node.GetAttribute(ROLE) == REVIEWED}
+        found = []
+        for node in nodes:
+            volume = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
+            if volume is not None and node.GetAttribute(ROLE) not in (REVIEWED, ANNOTATION):
+                found.append(ReviewCase(volume, node, copies.get(node.GetID())))
+        return sorted(found, key=lambda case: (case.verdict != "open", case.name.casefold(), case.prediction.GetID()))
+
+    def accept(self, case: ReviewCase) -> ReviewCase:
+        """Freeze the prediction as it is now; an earlier correction of it is kept instead."""
+        self._speak(case, "corrected" if case.verdict == "corrected" else "accepted")
+        return self._with_copy(case)
+
+    def correct(self, case: ReviewCase) -> ReviewCase:
+        """A copy for the segment editor; the prediction itself stays for comparison."""
+        self._speak(case, "corrected")
+        return self._with_copy(case)
+
+    def reject(self, case: ReviewCase) -> ReviewCase:
+        """Not to be used; what the reader had corrected stays in the scene."""
+        self._speak(case, "rejected")
+        return case
+
+    def note(self, case: ReviewCase, text: str) -> None:
+        case.prediction.SetAttribute(NOTE, text)
+
+    def next_open(self, after: ReviewCase | None = None) -> ReviewCase | None:
+        """The first case without a verdict, beginning behind ``after``."""
+        cases = self.cases()
+        at = next((n for n, case in enumerate(cases) if after and case.prediction is after.prediction), -1)
+        order = cases[at + 1 :] + cases[: at + 1]
+        return next((case for case in order if case.verdict == "open"), None)
+
+    def _with_copy(self, case: ReviewCase) -> ReviewCase:
+        if case.reviewed is not None and self._scene.IsNodePresent(case.reviewed):
+            return case
+        copy = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{case.name} reviewed")
+        copy.GetSegmentation().DeepCopy(case.prediction.GetSegmentation())
+        copy.CreateDefaultDisplayNodes()
+        copy.SetAttribute(ROLE, REVIEWED)
+        copy.SetNodeReferenceID(PREDICTION, case.prediction.GetID())
+        copy.SetNodeReferenceID(SOURCE, case.volume.GetID())
+        copy.SetReferenceImageGeometryParameterFromVolumeNode(case.volume)
+        copy.SetAndObserveTransformNodeID(case.volume.GetTransformNodeID())
+        return ReviewCase(case.volume, case.prediction, copy)
+
+    def _speak(self, case: ReviewCase, verdict: Verdict) -> None:
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        for name, value in ((VERDICT, verdict), (READER, self.reader), (TIME, now)):
+            case.prediction.SetAttribute(name, value)
+
+    def _segmentations(self) -> list[Any]:
+        nodes = self._scene.GetNodesByClass("vtkMRMLSegmentationNode")
+        nodes.UnRegister(None)
+        return [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]
+
+
+def differences(case: ReviewCase) -> list[ClassDifference]:
+    """Class by class, by id and never by order. Empty without a copy. Raises :class:`BadAnnotation`."""
+    if case.reviewed is None:
+        return []
+    before, after = (_labels(case.volume, node) for node in (case.prediction, case.reviewed))
+    ml = float(np.prod(grid_of_volume(case.volume).spacing_mm)) / 1000
+    names = {**_names(case.prediction), **_names(case.reviewed)}
+    rows = []
+    for id_, name in sorted(names.items()):
+        if id_ == BACKGROUND:
+            continue
+        ours, theirs = before == id_, after == id_
+        both, one, other = (int(np.count_nonzero(x)) for x in (ours & theirs, ours, theirs))
+        dice = 2 * both / (one + other) if one + other else None
+        rows.append(ClassDifference(name, one * ml, other * ml, dice, one + other - 2 * both))
+    return rows
+
+
+def _labels(volume: Any, node: Any) -> np.ndarray:
+    labels = Annotation(volume, node).read().labels
+    labels[labels == UNLABELLED] = BACKGROUND
+    return labels
+
+
+def _names(node: Any) -> dict[int, str]:
+    found = {label_id(segment): segment.GetName() for segment in segments(node.GetSegmentation())}
+    return {id_: name for id_, name in found.items() if id_ is not None}
+
+
+def has_voxels(node: Any) -> bool:
+    """Whether a segmentation can be compared and reviewed: it holds voxels, not only surfaces."""
+    return bool(node.GetSegmentation().ContainsRepresentation(BINARY_LABELMAP))
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user in the system's list: containers, some Windows set-ups
+        return "reader"

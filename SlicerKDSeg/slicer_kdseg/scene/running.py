@@ -1,0 +1,123 @@
+"""The one job of a session: found again, followed, ordered about, let go."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from slicer_kdseg.protocol.client import BackendClient
+from slicer_kdseg.protocol.errors import Conflict, KDSegError
+from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, PreviewReady, StateChanged
+from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.scene.errands import Errands
+from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job
+from slicer_kdseg.scene.results import PreviewSegmentation, find_preview
+from slicer_kdseg.scene.sending import Started
+from slicer_kdseg.scene.signals import SessionSignals
+from slicer_kdseg.scene.state import SessionState
+from slicer_kdseg.scene.uncertainty import UncertaintyVolume
+
+
+class Behind(Protocol):
+    """What a running job needs of its session."""
+
+    signals: SessionSignals
+    state: SessionState
+    annotation: Annotation | None
+    preview: PreviewSegmentation | None
+    show_uncertainty: bool
+    scene: Any
+    errands: Errands
+
+    def backend(self) -> BackendClient: ...
+    def become(self, **changes: Any) -> SessionState: ...
+    def become_all(self, state: SessionState) -> SessionState: ...
+    def warn(self, error: KDSegError) -> None: ...
+
+
+class RunningJob:
+    def __init__(self, session: Behind) -> None:
+        self._session = session
+        self._follower: JobFollower | None = None
+        self.unwanted = False  # cancelled while the request was on its way
+
+    @property
+    def follower(self) -> JobFollower | None:
+        return self._follower
+
+    def resume(self) -> None:
+        """Follow the job that the preview node remembers, from the last event it has seen."""
+        session = self._session
+        assert session.annotation is not None
+        node = find_preview(session.scene, session.annotation.volume)
+        job = remembered_job(node) if node is not None else None
+        if job is None:
+            return
+        client = session.backend()
+        session.errands.send(
+            "orders",
+            lambda: client.job(job.id),
+            lambda status: self._resumed(job, status),
+            lambda error: session.become(
+                phase="annotating", sentence=f"The training '{job.id}' cannot be followed now.", trouble=error.sentence
+            ),
+        )
+
+    def follow(self, started: Started) -> None:
+        session, status = self._session, started.status
+        assert session.annotation is not None
+        assert session.preview is not None
+        client = session.backend()
+        session.become_all(session.state.of_job(status, started.revision))
+        over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
+        self._follower = JobFollower(
+            client, session.errands, started.job, session.preview, session.signals, session.become, over
+        )
+        self.show_uncertainty(session.show_uncertainty)
+        if self.unwanted:
+            self.unwanted = False
+            self.order(lambda client, job: client.cancel(job), "Cancelling.")
+
+    def show_uncertainty(self, wanted: bool) -> None:
+        """From the next preview on."""
+        annotation = self._session.annotation
+        if self._follower is not None and annotation is not None:
+            self._follower.uncertainty = UncertaintyVolume(self._session.scene, annotation.volume) if wanted else None
+
+    def order(self, order: Callable[[BackendClient, str], JobStatus], sentence: str) -> None:
+        """Raises :class:`Conflict` when nothing runs."""
+        session = self._session
+        if self._follower is None:
+            raise Conflict("No training is running.")
+        client, job = session.backend(), self._follower.job.id
+        before = session.state.phase
+        session.become(phase="ending", sentence=sentence)
+
+        def refused(error: KDSegError) -> None:
+            session.become(phase=before)
+            session.warn(error)
+
+        session.errands.send("orders", lambda: order(client, job), lambda status: None, refused)
+
+    def drain(self) -> None:
+        if self._follower is None:
+            return
+        self._follower.drain()
+        if self._follower is not None and self._follower.over:
+            self._follower = None
+
+    def let_go(self) -> None:
+        """The job goes on in the backend."""
+        if self._follower is not None:
+            self._follower.close()
+        self._follower = None
+
+    def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
+        session = self._session
+        assert session.annotation is not None
+        session.preview = PreviewSegmentation(session.scene, session.annotation.volume, session.annotation.contract)
+        job = dataclasses.replace(job, method=job.method or status.method)
+        self.follow(Started(job, session.preview.provenance.revision, status))
+        if status.preview and self._follower is not None:
+            self._follower.want(PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again."))

@@ -1,0 +1,72 @@
+"""Other cases of a training, against a real backend process whose training only counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slicer_kdseg.headless.host import wait_until
+from slicer_kdseg.protocol.client import BackendClient
+from slicer_kdseg.protocol.digests import case_id
+from slicer_kdseg.protocol.errors import BadAnnotation
+from slicer_kdseg.protocol.labels import LabelContract
+from slicer_kdseg.protocol.local import LocalBackend
+from slicer_kdseg.scene.annotation import Annotation, new_annotation
+from slicer_kdseg.scene.cohort import labelled_case, unlabelled_case
+from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.painting import Painter
+from slicer_kdseg.scene.session import KDSegSession
+
+COUNTING = ("--training", "counting_training:run", "--no-probe")
+COUNTING_FOLDER = next(Path(__file__).parents[1].rglob("counting_training.py")).parent
+
+
+@pytest.fixture
+def a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBackend]:
+    monkeypatch.setenv("PYTHONPATH", str(COUNTING_FOLDER))
+    with LocalBackend(tmp_path / "backend", options=COUNTING) as backend:
+        yield backend
+
+
+@pytest.fixture
+def another_volume(a_scene: Any) -> Any:
+    image = np.random.default_rng(5).normal(0, 4, (8, 30, 32)).astype(np.float32)
+    return new_volume(a_scene, "pelvis", image, np.diag([1.0, 1.0, 3.0, 1.0]))
+
+
+def test_other_volumes_are_sent_once_and_take_part(
+    a_scene: Any, a_backend: LocalBackend, an_annotation_with_strokes: Annotation, another_volume: Any, tmp_path: Path
+) -> None:
+    client = BackendClient(a_backend.url, a_backend.token)
+    session = KDSegSession(a_scene, client)
+    session.annotate(an_annotation_with_strokes)
+    other = unlabelled_case(another_volume)
+    session.request_training(settings={"seconds": 1}, others=(other,))
+    wait_until(session, lambda state: state.job_state == "done" and state.can_train, 30)
+    id_ = case_id(other.image, other.affine)
+    assert any(id_ in path.name for path in (tmp_path / "backend").rglob("*"))
+    session.close()
+    client.close()
+
+
+def test_a_labelled_case_need_not_hold_every_class_but_something(
+    a_scene: Any,
+    another_volume: Any,
+    a_contract: LabelContract,
+) -> None:
+    annotation = new_annotation(a_scene, another_volume, a_contract)
+    with pytest.raises(BadAnnotation, match="empty"):
+        labelled_case(annotation, "scribble")
+    painter = Painter(a_scene, annotation)
+    mask = np.zeros((8, 30, 32), bool)
+    mask[2, 5, 5:10] = True
+    painter.paint(1, mask)
+    painter.close()
+    assert labelled_case(annotation, "scribble").labels is not None
+    dense = labelled_case(annotation, "dense", "assistant")
+    assert dense.labels is not None
+    assert set(np.unique(dense.labels)) == {0, 1}

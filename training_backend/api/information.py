@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,6 +10,7 @@ from slicer_kdseg.protocol import wire
 from slicer_kdseg.protocol.codecs import ENCODINGS
 from slicer_kdseg.protocol.messages import PROTOCOL_VERSION, BackendInfo
 from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.version import VERSION
 from training_backend.api.intake import TheBackend
 
 router = APIRouter(prefix="/v1")
@@ -19,7 +19,5 @@ router = APIRouter(prefix="/v1")
 @router.get("/info")
 def info(backend: TheBackend, devices: int = 0) -> dict[str, Any]:
     found, versions = backend.devices(wait=bool(devices))
-    handshake = BackendInfo(
-        "kdseg", PROTOCOL_VERSION, version("slicer-kdseg"), tuple(SETTINGS), found, ENCODINGS, versions
-    )
+    handshake = BackendInfo("kdseg", PROTOCOL_VERSION, VERSION, tuple(SETTINGS), found, ENCODINGS, versions)
     return wire.to_json(handshake)

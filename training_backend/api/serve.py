@@ -7,13 +7,17 @@ import os
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import uvicorn
 
 from slicer_kdseg.protocol.address import is_loopback
 from slicer_kdseg.protocol.errors import Conflict, NotAllowed
+from slicer_kdseg.protocol.local import FINISH
+from slicer_kdseg.protocol.messages import FINAL_STATES
 from training_backend.api.app import MAX_BODY_BYTES, create_app
+from training_backend.api.backend import Backend
 from training_backend.jobs.runner import SILENCE_SECONDS
 
 
@@ -62,11 +66,15 @@ def serve(
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=30)
         server = _Announcing(config, url, token)
         if exit_with_stdin:
-            threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
+            threading.Thread(target=_end_with_stdin, args=(server, app.state.backend), daemon=True).start()
         server.run(sockets=[listening])
 
 
-def _end_with_stdin(server: uvicorn.Server) -> None:
-    while os.read(0, 1024):
-        pass
+def _end_with_stdin(server: uvicorn.Server, backend: Backend) -> None:
+    """Who has written ``FINISH`` before leaving wants the jobs to be finished first."""
+    said = b""
+    while more := os.read(0, 1024):
+        said = (said + more)[-len(FINISH) :]
+    while said == FINISH and any(job.state not in FINAL_STATES for job in backend.store.history.all()):
+        time.sleep(1)
     server.should_exit = True

@@ -1,51 +1,92 @@
 """A backend of one's own: started as a child process, found by the line it prints, gone with its host.
 
 The child holds the other end of a pipe: when the host ends, however it ends, the backend ends too. Its jobs
-go on when a backend starts on the same folder again.
+go on when a backend starts on the same folder again. A host that leaves may ask for the running jobs to be finished
+first (:meth:`LocalBackend.let_finish`); the next host then finds that backend (:func:`left_running`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
 
 START_SECONDS = 60.0
+FINISH = b"finish\n"
+LEFT = "left_running.json"  # address and token, readable by its owner only
 
 
 class LocalBackend:
     """``url`` and ``token`` of a running child; ``python`` may be another environment's interpreter.
 
+    ``environment`` replaces this process's own, for an interpreter that must not see a host's variables.
     Raises :class:`BackendUnreachable` with the child's own words when it does not come up.
     """
 
-    def __init__(self, root: Path, python: str = sys.executable, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        python: str = sys.executable,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
+        self.root = root
         self.log = root / "server.log"
         command = [python, "-m", "training_backend.api", "--root", str(root), "--port", "0", "--new-token"]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, "--exit-with-stdin", *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [*command, "--exit-with-stdin", *options],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=None if environment is None else dict(environment),
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+            except OSError as error:
+                raise BackendUnreachable(
+                    f"'{python}' cannot be started ({error.strerror}); choose a Python."
+                ) from error
         try:
             ready = json.loads(self._first_line())
             self.url, self.token = str(ready["url"]), str(ready["token"])
         except (ValueError, KeyError, TypeError) as error:
             self.close()
-            said = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            words = said[-1] if said else "it said nothing"
+            words = self.last_words or "it said nothing"
             raise BackendUnreachable(f"The local backend did not start: {words}") from error
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its log, empty if it wrote none."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def let_finish(self) -> None:
+        """Leave it: it ends when its jobs are over. Until then :func:`left_running` finds it."""
+        left = self.root / LEFT
+        left.unlink(missing_ok=True)
+        with os.fdopen(os.open(left, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump({"url": self.url, "token": self.token}, file)
+        assert self._process.stdin is not None
+        self._process.stdin.write(FINISH)
+        self._process.stdin.close()
 
     def close(self, wait_seconds: float = 10.0) -> None:
         """End the backend and its workers; jobs that run are interrupted, not lost. Safe to call twice."""
@@ -75,3 +116,17 @@ class LocalBackend:
         except queue.Empty:
             self._process.kill()
             return b""
+
+
+def left_running(root: Path) -> tuple[str, str] | None:
+    """Address and token of a backend on ``root`` that an earlier host left to finish its jobs."""
+    try:
+        left = json.loads((root / LEFT).read_text(encoding="utf-8"))
+        return str(left["url"]), str(left["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget_left(root: Path) -> None:
+    """It has ended since, or does not answer."""
+    (root / LEFT).unlink(missing_ok=True)

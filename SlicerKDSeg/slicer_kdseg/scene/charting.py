@@ -12,6 +12,7 @@ from slicer_kdseg.scene.history import TrainingHistory
 
 ROLE = "KDSeg.Role"
 CHART = "learning curves"
+VIEW = "KDSegCurves"
 CURVES = {
     "loss": ("Loss", (0.6, 0.6, 0.6)),
     "student": ("Student on strokes kept aside", (0.1, 0.5, 0.9)),
@@ -31,6 +32,20 @@ class LearningChart:
     @property
     def present(self) -> bool:
         return all(self._scene.IsNodePresent(node) for node in (self.node, *self._series.values()) if node is not None)
+
+    def view(self) -> Any:
+        """A plot view node for a widget outside the layout, showing this chart; not saved with the scene."""
+        node = self._scene.GetSingletonNode(VIEW, "vtkMRMLPlotViewNode")
+        if node is None:
+            node = self._scene.CreateNodeByClass("vtkMRMLPlotViewNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(VIEW)
+            node.SetName("KDSeg learning curves")
+            node.SetSaveWithScene(False)
+            node.SetHideFromEditors(True)
+            node = self._scene.AddNode(node)
+        node.SetPlotChartNodeID(self.node.GetID())
+        return node
 
     def show(self, history: TrainingHistory) -> bool:
         """Write what is new; True if anything was. The loss is scaled to 0..1 so that both fit one axis."""

@@ -10,9 +10,11 @@ import numpy as np
 
 from slicer_kdseg.protocol import checks
 from slicer_kdseg.protocol.client import BackendClient
+from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, CaseRole
-from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.scene.annotation import Annotation, find_annotation
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 
 
@@ -46,6 +48,28 @@ def labelled_case(annotation: Annotation, kind: AnnotationKind, role: CaseRole =
         labels[labels == UNLABELLED] = BACKGROUND
     checks.check_annotation(labels[labels != UNLABELLED], contract, kind, complete=False)
     return OtherCase(volume.GetName(), image, grid.affine, labels, contract, kind, role)
+
+
+def chosen_cases(scene: Any, volume_ids: Iterable[str], method: str) -> tuple[OtherCase, ...]:
+    """The scene's volumes with these node IDs as ``method`` takes them: with their labels where they have some.
+
+    Raises :class:`BadAnnotation` for an unlabelled one that the method cannot use.
+    """
+    settings, found = SETTINGS[method], []
+    for volume in (scene.GetNodeByID(id_) for id_ in volume_ids):
+        if volume is None:
+            continue
+        node = find_annotation(scene, volume)
+        if node is not None and any(count.any() for count in Annotation(volume, node).voxels_by_slice().values()):
+            found.append(labelled_case(Annotation(volume, node), settings.learns_from))
+        elif settings.takes_unlabelled:
+            found.append(unlabelled_case(volume))
+        else:
+            raise BadAnnotation(
+                f"'{volume.GetName()}' has no labels, and the method '{method}' does not use unlabelled images;"
+                " label it, or take it out of the other volumes."
+            )
+    return tuple(found)
 
 
 def send_cases(client: BackendClient, cases: Iterable[OtherCase]) -> tuple[CaseInUse, ...]:

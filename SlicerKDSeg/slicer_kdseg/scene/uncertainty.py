@@ -17,7 +17,7 @@ class UncertaintyVolume:
     """0 = sure, 255 = most unsure; found again if the scene already holds one for ``volume``."""
 
     def __init__(self, scene: Any, volume: Any) -> None:
-        self.node = _found(scene, volume) or _made(scene, volume)
+        self.node = find_uncertainty(scene, volume) or _made(scene, volume)
 
     def show(self, uncertainty: np.ndarray) -> None:
         """Write ``uncertainty`` (D, H, W) uint8 into the node; displays follow."""
@@ -27,7 +27,8 @@ class UncertaintyVolume:
         image.Modified()
 
 
-def _found(scene: Any, volume: Any) -> Any | None:
+def find_uncertainty(scene: Any, volume: Any) -> Any | None:
+    """The node if the scene holds one for ``volume``."""
     nodes = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
     nodes.UnRegister(None)
     for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):

@@ -1,0 +1,56 @@
+"""Slicer's door to the review panel alone, which needs no graphics card, no model and no server: name, help, and the moments of a module's life. Everything else is in slicer_kdseg."""
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+
+class KDSegReview(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("KDSeg Review")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["Segmentations", "SegmentEditor"]
+        self.parent.contributors = ["KDSeg contributors"]
+        self.parent.helpText = _(
+            "Look through predicted segmentations one by one: accept, correct or reject each, note why, see what"
+            " changed class by class, and write a report. Works on any segmentation that belongs to a volume."
+        )
+        self.parent.acknowledgementText = _("Part of KDSeg.")
+
+
+class KDSegReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.panel = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from slicer_kdseg.desktop.module_panel import ReviewModulePanel
+
+        self.panel = ReviewModulePanel(slicer.mrmlScene, self.resourcePath)
+        self.layout.addWidget(self.panel.widget)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneChanged)
+
+    def enter(self):
+        self.panel.enter()
+
+    def exit(self):
+        self.panel.exit()
+
+    def cleanup(self):
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+
+    def onSceneStartClose(self, caller, event):
+        self.panel.scene_closing()
+
+    def onSceneChanged(self, caller, event):
+        self.panel.scene_changed()

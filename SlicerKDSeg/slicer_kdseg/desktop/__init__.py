@@ -1,0 +1,1 @@
+"""Panels for 3D Slicer: they show a session and forward clicks; nothing in here decides anything about training."""

@@ -1,0 +1,194 @@
+"""The tab Annotate: which image, which way of working, what still lacks strokes, and Slicer's own segment editor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from slicer_kdseg.desktop.binding import Quiet, bind
+from slicer_kdseg.desktop.editor_host import EditorHost
+from slicer_kdseg.desktop.workplace import Workplace
+from slicer_kdseg.protocol.errors import KDSegError
+from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.guidance import coverage_hints, look_at, next_slice
+from slicer_kdseg.scene.state import SessionState
+from slicer_kdseg.scene.watching import StrokeWatch
+
+ROLE = "KDSeg.Role"
+AFTER_A_STROKE_MILLISECONDS = 300
+BINDINGS = (
+    ("volumeSelector", "currentNodeChanged(vtkMRMLNode*)", "volume_chosen"),
+    ("scribbleButton", "clicked()", "scribbles_chosen"),
+    ("atlasButton", "clicked()", "labels_chosen"),
+    ("atlasSelector", "currentNodeChanged(vtkMRMLNode*)", "atlas_chosen"),
+    ("nextSliceButton", "clicked()", "go_to_next_slice"),
+    ("growBox", "toggled(bool)", "growing_chosen"),
+    ("backgroundBox", "toggled(bool)", "background_chosen"),
+)
+
+
+class AnnotatePanel:
+    def __init__(self, widget: Any, workplace: Workplace) -> None:
+        self.widget = widget
+        self.ui = slicer.util.childWidgetVariables(widget)
+        self._place = workplace
+        self._watch: StrokeWatch | None = None
+        self._watched: Any = None
+        self.editor = EditorHost(self.ui.editor, workplace.scene, "KDSeg")
+        widget.setMRMLScene(workplace.scene)
+        bind(self.ui, BINDINGS, self, workplace.say)
+        self._after_stroke = qt.QTimer()
+        self._after_stroke.setSingleShot(True)
+        self._after_stroke.setInterval(AFTER_A_STROKE_MILLISECONDS)
+        self._after_stroke.connect("timeout()", self.stroke_drawn)
+        self._disconnect = [
+            workplace.session.signals.state_changed.connect(self.show),
+            workplace.chosen.connect(self.show_choices),
+        ]
+        self.show_choices(workplace.choices)
+        self.show(workplace.session.state)
+
+    # Clicks
+
+    def volume_chosen(self) -> None:
+        volume = self.ui.volumeSelector.currentNode()
+        if volume is not None:
+            self._place.choose(volume=volume.GetID())
+            self._open()
+
+    def scribbles_chosen(self) -> None:
+        self._place.choose(way="scribble", method="scribble")
+        self._open()
+
+    def labels_chosen(self) -> None:
+        self._place.choose(way="atlas")
+        self._open()
+
+    def atlas_chosen(self) -> None:
+        if self._place.choices.way == "atlas":
+            self._open()
+
+    def go_to_next_slice(self) -> None:
+        annotation = self._place.session.annotation
+        if annotation is None:
+            self._place.say(_("Choose an image first."))
+            return
+        place = next_slice(annotation, self._place.session.state.suggestion)
+        look_at(self._place.scene, annotation.volume, place)
+        self.ui.nextSliceLabel.text = place.sentence
+
+    def growing_chosen(self) -> None:
+        self._place.choose(grow_while_drawing=self.ui.growBox.checked)
+        self._after_stroke.start()
+
+    def background_chosen(self) -> None:
+        self._place.choose(automatic_background=self.ui.backgroundBox.checked)
+
+    # What happens meanwhile
+
+    def stroke_drawn(self) -> None:
+        """A little after the last stroke: hints, and grow-cut if it is wanted and nothing is being trained."""
+        self._show_hints()
+        session, choices = self._place.session, self._place.choices
+        if not (choices.grow_while_drawing and session.state.can_train):
+            return
+        session.automatic_background = choices.automatic_background
+        try:
+            session.preview_growcut()
+        except KDSegError:
+            return  # a class lacks strokes: the hints say so already
+
+    def show(self, state: SessionState) -> None:
+        annotation = self._place.session.annotation
+        node = annotation.node if annotation is not None else None
+        if node is not self._watched:
+            self._watched = node
+            self._watch_strokes()
+            self._show_hints()
+        self.ui.nextSliceButton.enabled = annotation is not None
+        self.ui.editor.enabled = annotation is not None
+
+    def show_choices(self, choices: Choices) -> None:
+        ui = self.ui
+        with Quiet(ui.volumeSelector, ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
+            ui.volumeSelector.setCurrentNodeID(choices.volume)
+            ui.scribbleButton.checked = choices.way == "scribble"
+            ui.atlasButton.checked = choices.way == "atlas"
+            ui.growBox.checked = choices.grow_while_drawing
+            ui.backgroundBox.checked = choices.automatic_background
+        ui.atlasSelector.visible = choices.way == "atlas"
+
+    # Coming and going
+
+    def enter(self) -> None:
+        """The panel is seen. The first image is taken if there is one and none was chosen."""
+        if self._place.session.annotation is None:
+            if not self._place.choices.volume:
+                self._choose_first_volume()
+            self._open()
+        self.editor.wake()
+
+    def leave(self) -> None:
+        self.editor.sleep()
+
+    def scene_closing(self) -> None:
+        self._end_watch()
+        self.editor.let_go()
+
+    def close(self) -> None:
+        for disconnect in self._disconnect:
+            disconnect()
+        self._after_stroke.stop()
+        self._end_watch()
+        self.editor.sleep()
+
+    def _choose_first_volume(self) -> None:
+        nodes = self._place.scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+        nodes.UnRegister(None)
+        for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
+            if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(ROLE):
+                continue
+            self._place.choose(volume=node.GetID())
+            return
+
+    def _open(self) -> None:
+        """Volume and annotation into session and editor; nothing if the image is not there (any more)."""
+        choices = self._place.choices
+        volume = self._place.scene.GetNodeByID(choices.volume) if choices.volume else None
+        if volume is None:
+            return
+        atlas = self.ui.atlasSelector.currentNode() if choices.way == "atlas" else None
+        if atlas is not None:
+            self._place.work_with_labels(volume, atlas)
+        else:
+            self._place.work_on(volume)
+        annotation = self._place.session.annotation
+        if annotation is not None:
+            first = [label for label in annotation.contract.foreground]
+            segment = annotation.segment_id_of(first[0].id) if first else ""
+            self.editor.edit(volume, annotation.node, choices.way, segment)
+
+    def _show_hints(self) -> None:
+        annotation = self._place.session.annotation
+        if annotation is None:
+            self.ui.coverageLabel.text = _("Choose an image. A segmentation to draw in is made for it.")
+            return
+        try:
+            hints = coverage_hints(annotation)
+        except KDSegError as error:
+            self.ui.coverageLabel.text = error.sentence
+            return
+        self.ui.coverageLabel.text = "\n".join(("✓ " if hint.drawn else "○ ") + hint.sentence for hint in hints)
+
+    def _watch_strokes(self) -> None:
+        self._end_watch()
+        if self._place.session.annotation is not None:
+            self._watch = StrokeWatch(self._place.session.annotation, self._after_stroke.start)
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+        self._watch = None

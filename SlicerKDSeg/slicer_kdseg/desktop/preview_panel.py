@@ -1,0 +1,76 @@
+"""How the preview is shown while it trains: at all, how opaque, as an outline, and where the student is unsure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from slicer_kdseg.desktop.binding import Quiet, bind
+from slicer_kdseg.desktop.workplace import Workplace
+from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.state import PreviewShown
+from slicer_kdseg.scene.uncertainty import find_uncertainty
+
+UNSURE_OPACITY = 0.5
+BINDINGS = (
+    ("previewBox", "toggled(bool)", "chosen"),
+    ("outlineBox", "toggled(bool)", "chosen"),
+    ("opacitySlider", "valueChanged(double)", "chosen"),
+    ("uncertaintyBox", "toggled(bool)", "uncertainty_chosen"),
+)
+
+
+class PreviewPanel:
+    def __init__(self, ui: Any, workplace: Workplace) -> None:
+        self.ui = ui
+        self._place = workplace
+        bind(ui, BINDINGS, self, workplace.say)
+        self._disconnect = [
+            workplace.chosen.connect(self.show_choices),
+            workplace.session.signals.preview_arrived.connect(self._arrived),
+        ]
+        self.show_choices(workplace.choices)
+
+    def chosen(self) -> None:
+        self._place.choose(
+            preview_visible=self.ui.previewBox.checked,
+            outline=self.ui.outlineBox.checked,
+            opacity=round(self.ui.opacitySlider.value, 2),
+        )
+        self._place.show_preview()
+
+    def uncertainty_chosen(self) -> None:
+        wanted = self.ui.uncertaintyBox.checked
+        self._place.choose(uncertainty=wanted)
+        self._place.session.show_uncertainty_map(wanted)
+        self._overlay(wanted)
+
+    def show_choices(self, choices: Choices) -> None:
+        ui = self.ui
+        with Quiet(ui.previewBox, ui.outlineBox, ui.opacitySlider, ui.uncertaintyBox):
+            ui.previewBox.checked = choices.preview_visible
+            ui.outlineBox.checked = choices.outline
+            ui.opacitySlider.value = choices.opacity
+            ui.uncertaintyBox.checked = choices.uncertainty
+        if self._place.session.show_uncertainty != choices.uncertainty:
+            self._place.session.show_uncertainty_map(choices.uncertainty)
+
+    def close(self) -> None:
+        for disconnect in self._disconnect:
+            disconnect()
+
+    def _arrived(self, shown: PreviewShown) -> None:
+        if shown.source == "student" and self._place.choices.uncertainty:
+            self._overlay(True)
+
+    def _overlay(self, wanted: bool) -> None:
+        """As the foreground of the slice views; only its own overlay is ever taken away."""
+        annotation = self._place.session.annotation
+        node = find_uncertainty(self._place.scene, annotation.volume) if annotation is not None else None
+        if node is None:
+            return
+        if wanted:
+            slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=UNSURE_OPACITY)
+        else:
+            slicer.util.setSliceViewerLayers(foreground=None)

@@ -1,0 +1,37 @@
+"""How a result is shown: opacity, outline and whether at all. Surfaces are left to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer_kdseg.scene.choices import Choices
+
+
+def show_as_chosen(segmentation: Any, choices: Choices) -> None:
+    """Apply the choices to a segmentation's display node; only what differs is written, so that nothing is redrawn."""
+    display = segmentation.GetDisplayNode()
+    if display is None:
+        segmentation.CreateDefaultDisplayNodes()
+        display = segmentation.GetDisplayNode()
+    wanted = (
+        ("Visibility", choices.preview_visible),
+        ("Visibility2DFill", not choices.outline),
+        ("Visibility2DOutline", True),
+        ("Opacity2DFill", choices.opacity),
+    )
+    before = display.StartModify()
+    for name, value in wanted:
+        if getattr(display, f"Get{name}")() != value:
+            getattr(display, f"Set{name}")(value)
+    display.EndModify(before)
+
+
+def show_only(segmentation: Any, others: list[Any]) -> None:
+    """Show one of several segmentations: what a reader needs who compares case by case."""
+    for node in others:
+        display = node.GetDisplayNode()
+        if display is not None and node is not segmentation:
+            display.SetVisibility(False)
+    if segmentation.GetDisplayNode() is None:
+        segmentation.CreateDefaultDisplayNodes()
+    segmentation.GetDisplayNode().SetVisibility(True)

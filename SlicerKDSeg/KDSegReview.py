@@ -1,4 +1,4 @@
-"""Slicer's door to the review panel alone, which needs no graphics card, no model and no server: name, help, and the moments of a module's life. Everything else is in slicer_kdseg."""
+"""Slicer's door to the review panel alone, which needs no graphics card, no model and no server."""
 
 import slicer
 from slicer.i18n import tr as _

@@ -119,7 +119,7 @@ class AnnotatePanel:
             ui.atlasButton.checked = choices.way == "atlas"
             ui.growBox.checked = choices.grow_while_drawing
             ui.backgroundBox.checked = choices.automatic_background
-        ui.atlasSelector.visible = choices.way == "atlas"
+        ui.atlasSelector.visible = ui.atlasLabel.visible = choices.way == "atlas"
 
     # Coming and going
 
@@ -167,7 +167,7 @@ class AnnotatePanel:
             self._place.work_on(volume)
         annotation = self._place.session.annotation
         if annotation is not None:
-            first = [label for label in annotation.contract.foreground]
+            first = annotation.contract.foreground
             segment = annotation.segment_id_of(first[0].id) if first else ""
             self.editor.edit(volume, annotation.node, choices.way, segment)
 

@@ -30,11 +30,15 @@ Stage = Literal["none", "asking", "installing", "starting", "connected"]
 
 @dataclass(frozen=True)
 class LinkState:
-    """``missing`` are pip's requirements that a local backend lacks, None while nobody has looked."""
+    """``local`` is where the user wants to train, ``runs_locally`` whether a backend of ours runs.
+
+    ``missing`` are pip's requirements that a local backend lacks, None while nobody has looked.
+    """
 
     stage: Stage = "none"
     sentence: str = "No backend is running. Press Train, and one is started on this computer."
     local: bool = True
+    runs_locally: bool = False
     address: str = ""
     missing: tuple[str, ...] | None = None
 
@@ -56,17 +60,15 @@ class BackendLink:
         self.ends_with_slicer = False
         self._options = tuple(options)
         self._local: LocalBackend | None = None
+        self._remote = False
         self._installation: Installation | None = None
         self._cancel_wanted = threading.Event()
         self._errands = Errands(("backend", "test"))
         self._lines: SimpleQueue[str] = SimpleQueue()
 
     def prefer(self, local: bool) -> None:
-        """Where the next training goes; a connection of the other kind is left as it is."""
-        if self.state.stage == "connected":
-            self._become(local=local, stage="none", sentence="Press Start." if local else "Press Connect.")
-        else:
-            self._become(local=local)
+        """Where the next training goes when nothing is connected; a connection is left as it is."""
+        self._become(local=local)
 
     def look(self, python: BackendPython) -> None:
         """What a local backend with this Python would lack."""
@@ -206,14 +208,22 @@ class BackendLink:
         if not local:
             self._end_local_elsewhere()
         self.client = client
-        self._become(stage="connected", sentence=sentence, local=local, address=client.url, missing=())
+        self._remote = not local
+        self._become(
+            stage="connected",
+            sentence=sentence,
+            local=local,
+            runs_locally=self._local is not None,
+            address=client.url,
+            missing=() if local else self.state.missing,
+        )
         self.connected.emit(client)
 
     def _looked(self, missing: Missing) -> None:
         self._become(stage="none", sentence=missing.sentence, missing=missing.requirements)
 
     def _failed(self, error: KDSegError) -> None:
-        stage: Stage = "connected" if self._local is not None else "none"
+        stage: Stage = "connected" if self._local is not None or self._remote else "none"
         self._become(stage=stage, sentence=error.sentence)
 
     def _become(self, **changes: object) -> None:

@@ -103,7 +103,7 @@ class BackendPanel:
 
     def show(self, state: LinkState) -> None:
         ui = self.ui
-        running = state.stage == "connected" and state.local
+        running = state.runs_locally
         ui.localButton.checked, ui.remoteButton.checked = state.local, not state.local
         ui.localArea.visible, ui.remoteArea.visible = state.local, not state.local
         ui.linkLabel.text = state.sentence

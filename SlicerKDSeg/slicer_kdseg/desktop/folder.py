@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ctk
 import slicer
 
 from slicer_kdseg.protocol.errors import BadImage
@@ -29,6 +30,11 @@ def load_images(path: str) -> list[Any]:
         except RuntimeError as error:
             raise BadImage(f"'{file.name}' cannot be read as an image; take it out of the folder.") from error
     return volumes
+
+
+def only_folders(edit: Any) -> None:
+    """Let a ctkPathLineEdit offer folders instead of files."""
+    edit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Drives
 
 
 def is_image(file: Path) -> bool:

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.binding import Quiet, bind
+from slicer_kdseg.desktop.folder import only_folders
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.desktop.wording import score
 from slicer_kdseg.desktop.workplace import Workplace
@@ -30,6 +31,7 @@ class ModelsPanel:
         self.ui = slicer.util.childWidgetVariables(widget)
         self._place = workplace
         self._models: tuple[ModelInfo, ...] = ()
+        only_folders(self.ui.takeEdit)
         bind(self.ui, BINDINGS, self, workplace.say)
         signals = workplace.session.signals
         self._disconnect = [

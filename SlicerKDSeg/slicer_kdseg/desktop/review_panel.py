@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
+from slicer_kdseg.desktop.folder import only_folders
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
 from slicer_kdseg.scene.displaying import show_only
@@ -45,6 +46,7 @@ class ReviewPanel:
             getattr(self.ui, name).shortcut = qt.QKeySequence(keys)
         bind(self.ui, BINDINGS, self, say)
         self.ui.reviewEditor.visible = False
+        only_folders(self.ui.reportEdit)
         self.refresh()
 
     @property

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.backend_link import LinkState
 from slicer_kdseg.desktop.binding import Quiet, bind
-from slicer_kdseg.desktop.folder import load_images
+from slicer_kdseg.desktop.folder import load_images, only_folders
 from slicer_kdseg.desktop.wording import quality, time_left
 from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.settings import SETTINGS, preset_names
@@ -50,6 +50,7 @@ class TrainPanel:
         with Quiet(self.ui.methodBox, self.ui.deviceBox):
             self.ui.methodBox.addItems(sorted(SETTINGS))
             self.ui.deviceBox.addItems(list(DEVICES))
+        only_folders(self.ui.folderEdit)
         bind(self.ui, BINDINGS, self, workplace.say)
         self._disconnect = [
             workplace.session.signals.state_changed.connect(self.show),

@@ -1,0 +1,195 @@
+"""``slicer.app``, ``slicer.modules`` and the base classes of scripted modules, around a real MRML scene.
+
+Written from Base/QTCore/qSlicerCoreApplication.h, Base/QTGUI/qSlicerApplication.h,
+Base/QTGUI/qSlicerAbstractModuleWidget.h and Base/Python/slicer/ScriptedLoadableModule.py of Slicer 5.12.
+"""
+# ruff: noqa: N802, N803, N815  the names are Slicer's
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import slicer
+import slicer.util
+from PySide6.QtCore import Property, QProcessEnvironment, QSettings, Signal
+from PySide6.QtWidgets import QApplication, QVBoxLayout
+
+from slicer_kdseg.headless.boot import HeadlessSlicer, boot
+from slicer_kdseg.headless.files import load_volume
+from Testing.desktop.standin.modules import CtkModule, QtModule
+from Testing.desktop.standin.mrml_widgets import qSlicerScriptedLoadableModuleWidget
+from Testing.desktop.standin.pythonqt import Proxy, forget_all, wrap
+
+VIEWS = ("Red", "Yellow", "Green")
+
+
+class qSlicerApplication(QApplication):  # noqa: N801
+    """Only what its headers expose and our panels, or ``slicer.util``, call."""
+
+    startupCompleted = Signal()
+    EXPOSED = frozenset(
+        {"testingEnabled", "translate", "layoutManager", "moduleManager", "startupEnvironment", "mrmlScene"}
+    )
+    slicerUserSettingsFilePath = Property(str, lambda self: str(self.folder / "Slicer.ini"))
+    temporaryPath = Property(str, lambda self: str(self.folder))
+    applicationName = Property(str, lambda self: "Slicer")
+    folder = Path()
+
+    def testingEnabled(self) -> bool:
+        return False
+
+    def translate(self, context: str, text: str) -> str:
+        return text
+
+    def layoutManager(self) -> None:
+        return None
+
+    def mrmlScene(self) -> Any:
+        return slicer.mrmlScene
+
+    def startupEnvironment(self) -> QProcessEnvironment:
+        return QProcessEnvironment.systemEnvironment()
+
+
+class ScriptedLoadableModule:
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
+        self.moduleName = type(self).__name__
+
+
+class ScriptedLoadableModuleWidget:
+    def __init__(self, parent: Any = None) -> None:
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.parent = parent
+        self.layout = parent.layout()
+
+    def resourcePath(self, name: str) -> str:
+        return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / name)
+
+    def setup(self) -> None:
+        pass
+
+
+class Module:
+    """A scripted module as ``slicer.modules.x``: its file, and its widget when somebody has opened it."""
+
+    def __init__(self, file: Path) -> None:
+        self.path = str(file)
+        self.name = file.stem
+        spec = importlib.util.spec_from_file_location(self.name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        self.python = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.python)
+        self.about = getattr(self.python, self.name)(types.SimpleNamespace(path=self.path))
+        self._parent: qSlicerScriptedLoadableModuleWidget | None = None
+        self.widget: Any = None
+
+    def open(self) -> Any:
+        """What the module selector does: make the widget at the first time, then enter it."""
+        if self._parent is None:
+            self._parent = qSlicerScriptedLoadableModuleWidget()
+            QVBoxLayout(self._parent)
+            self._new_widget()
+        self._parent.setProperty("isEntered", True)
+        self.widget.enter()
+        return self.widget
+
+    def leave(self) -> None:
+        assert self._parent is not None
+        self._parent.setProperty("isEntered", False)
+        self.widget.exit()
+
+    def reload(self) -> Any:
+        """``slicer.util.reloadScriptedModule``: cleanup, layout emptied, a new widget set up, not entered."""
+        self.widget.cleanup()
+        assert self._parent is not None
+        layout = self._parent.layout()
+        while layout.count():
+            layout.takeAt(0).widget().hide()
+        self._new_widget()
+        self.widget.enter()
+        return self.widget
+
+    def end(self) -> None:
+        if self.widget is not None:
+            self.widget.cleanup()
+            self.widget = None
+
+    def _new_widget(self) -> None:
+        kind = getattr(self.python, f"{self.name}Widget")
+        self.widget = kind(wrap(self._parent))
+        self.widget.setup()
+        setattr(slicer.modules, f"{self.name}Widget", self.widget)
+
+
+class Desktop:
+    """A running stand-in: ``scene``, ``app`` and modules by name."""
+
+    def __init__(self, host: HeadlessSlicer, app: Proxy) -> None:
+        self.host, self.app, self.scene = host, app, host.scene
+        self.modules: dict[str, Module] = {}
+
+    def module(self, file: Path) -> Module:
+        module = self.modules[file.stem] = Module(file)
+        setattr(slicer.modules, file.stem.lower(), module)
+        return module
+
+    def process_events(self) -> None:
+        QApplication.processEvents()
+
+    def quit(self) -> None:
+        """What happens when Slicer ends: widgets are cleaned up, then ``aboutToQuit``."""
+        for module in self.modules.values():
+            module.end()
+        QApplication.instance().aboutToQuit.emit()
+
+
+@contextmanager
+def desktop(folder: Path) -> Iterator[Desktop]:
+    """Put the stand-in's modules where Slicer has them, and take them away again."""
+    app = QApplication.instance() or qSlicerApplication(["Slicer"])
+    app.folder = folder
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder / "settings"))
+    host = boot()
+    for name in VIEWS:
+        view = host.scene.AddNode(slicer.vtkMRMLSliceNode())
+        view.SetLayoutName(name)
+        host.scene.AddNode(slicer.vtkMRMLSliceCompositeNode()).SetLayoutName(name)
+    base, words = types.ModuleType("slicer.ScriptedLoadableModule"), types.ModuleType("slicer.i18n")
+    vars(base).update({kind.__name__: kind for kind in (ScriptedLoadableModule, ScriptedLoadableModuleWidget)})
+    vars(words).update(tr=lambda text: text, translate=lambda context, text: text)
+    ours = {"qt": QtModule("qt"), "ctk": CtkModule("ctk"), base.__name__: base, words.__name__: words}
+    before = {name: sys.modules.get(name) for name in ours}
+    sys.modules.update(ours)
+    slicer.app, slicer.modules, slicer.mrmlScene = wrap(app), types.SimpleNamespace(), host.scene
+    slicer.util.loadVolume, kept = (lambda file: load_volume(host, Path(file))), slicer.util.loadVolume
+    found = Desktop(host, slicer.app)
+    try:
+        yield found
+    finally:
+        for module in found.modules.values():
+            module.end()
+        slicer.util.loadVolume = kept
+        host.close()
+        forget_all()
+        for name in ("app", "modules", "mrmlScene"):
+            delattr(slicer, name)
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+        app.aboutToQuit.disconnect()
+
+
+def is_offscreen() -> bool:
+    return os.environ.get("QT_QPA_PLATFORM") == "offscreen"

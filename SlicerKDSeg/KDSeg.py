@@ -46,9 +46,9 @@ class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.panel = ModulePanel(slicer.mrmlScene, self.resourcePath)
         self.layout.addWidget(self.panel.widget)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneChanged)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneChanged)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.on_scene_closing)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.on_scene_changed)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.on_scene_changed)
 
     def enter(self):
         self.panel.enter()
@@ -62,8 +62,8 @@ class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.close()
             self.panel = None
 
-    def onSceneStartClose(self, caller, event):
+    def on_scene_closing(self, caller, event):
         self.panel.scene_closing()
 
-    def onSceneChanged(self, caller, event):
+    def on_scene_changed(self, caller, event):
         self.panel.scene_changed()

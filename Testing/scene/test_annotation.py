@@ -11,6 +11,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.background import with_automatic_background
+from slicer_kdseg.scene.collecting import collect
 from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, grid_of_volume, new_labelmap, new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, LABEL_ID, label_id, segments
@@ -57,11 +58,15 @@ def test_segments_that_a_user_added_get_ids_of_their_own(a_scene: Any, a_volume:
     assert names == {0: "Background", 1: "kidney", 2: "spleen", 3: "kidney copy"}
 
 
-def test_an_annotation_without_background_says_so(a_scene: Any, a_volume: Any) -> None:
-    node = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "by hand")
-    node.GetSegmentation().AddEmptySegment("", "kidney")
-    with pytest.raises(BadAnnotation, match="no background"):
-        _ = Annotation(a_volume, node).contract
+def test_background_is_a_class_even_without_a_segment_but_not_without_a_stroke(
+    a_scene: Any, an_annotation_with_strokes: Annotation
+) -> None:
+    segmentation = an_annotation_with_strokes.node.GetSegmentation()
+    segmentation.RemoveSegment(an_annotation_with_strokes.segment_id_of(0))
+    assert an_annotation_with_strokes.contract.ids == (0, 1, 4)
+    assert set(collect(an_annotation_with_strokes, "dense", False).labels.ravel().tolist()) == {0, 1, 4}
+    with pytest.raises(BadAnnotation, match="background has no stroke"):
+        collect(an_annotation_with_strokes, "scribble", False)
 
 
 def test_overlapping_segments_follow_the_stated_rule(an_annotation_with_strokes: Annotation, stroke: Stroke) -> None:

@@ -1,4 +1,4 @@
-"""A backend on another machine: one field, a token that the system keeps where it can, a consent that names the host."""
+"""A backend on another machine: one field, a token that the system keeps if it can, a consent that names the host."""
 
 from __future__ import annotations
 

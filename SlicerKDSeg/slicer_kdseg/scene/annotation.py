@@ -54,9 +54,15 @@ class Annotation:
 
     @property
     def contract(self) -> LabelContract:
-        """The classes by id, as the segments name and colour them now. Raises :class:`BadAnnotation`."""
+        """The classes by id, as the segments name and colour them now. Raises :class:`BadAnnotation`.
+
+        A finished segmentation seldom has a segment for the background: it is a class all the same.
+        """
         tag_untagged(self.node.GetSegmentation())
-        return LabelContract(tuple(described(segment) for segment in segments(self.node.GetSegmentation())))
+        classes = [described(segment) for segment in segments(self.node.GetSegmentation())]
+        if all(label.id != BACKGROUND for label in classes):
+            classes.insert(0, BACKGROUND_CLASS)
+        return LabelContract(tuple(classes))
 
     def segment_id_of(self, id_: int) -> str:
         """Slicer's segment id of class ``id_``: what the segment editor selects."""

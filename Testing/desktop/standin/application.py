@@ -3,12 +3,11 @@
 Written from Base/QTCore/qSlicerCoreApplication.h, Base/QTGUI/qSlicerApplication.h,
 Base/QTGUI/qSlicerAbstractModuleWidget.h and Base/Python/slicer/ScriptedLoadableModule.py of Slicer 5.12.
 """
-# ruff: noqa: N802, N803, N815  the names are Slicer's
+# ruff: noqa: N802, N815  the names are Slicer's
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import types
 from collections.abc import Iterator
@@ -179,6 +178,7 @@ def desktop(folder: Path) -> Iterator[Desktop]:
         for module in found.modules.values():
             module.end()
         slicer.util.loadVolume = kept
+        slicer.app.disconnect_all()
         host.close()
         forget_all()
         for name in ("app", "modules", "mrmlScene"):
@@ -188,8 +188,3 @@ def desktop(folder: Path) -> Iterator[Desktop]:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
-        app.aboutToQuit.disconnect()
-
-
-def is_offscreen() -> bool:
-    return os.environ.get("QT_QPA_PLATFORM") == "offscreen"

@@ -1,9 +1,10 @@
 """qMRML widgets, each with the properties, slots, signals and invokables of its header in Slicer 5.12.
 
 Libs/MRML/Widgets/qMRMLWidget.h, qMRMLNodeComboBox.h, qMRMLCheckableNodeComboBox.h, qMRMLPlotWidget.h;
-Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h and EditorEffects/qSlicerSegmentEditorAbstractEffect.h.
+Modules/Loadable/Segmentations/Widgets/qMRMLSegmentEditorWidget.h;
+Modules/Loadable/Segmentations/EditorEffects/qSlicerSegmentEditorAbstractEffect.h.
 """
-# ruff: noqa: N802, N803, N815  the names are Slicer's
+# ruff: noqa: N802, N815  the names are Slicer's
 
 from __future__ import annotations
 

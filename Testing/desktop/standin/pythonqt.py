@@ -85,7 +85,7 @@ class Proxy:
         if found is None:
             print(f"connect: {class_name(self._object)} has no signal {signature}")  # noqa: T201  PythonQt prints too
             return False
-        return self._connect(found, slot)
+        return self._connect(found, slot, carried(signature))
 
     def disconnect(self, signature: str, slot: Slot) -> bool:
         found = signal_of(self._object, signature)
@@ -101,7 +101,12 @@ class Proxy:
     def children(self) -> list[Any]:
         return [wrap(child) for child in self._object.children()]
 
-    def _connect(self, name: str, slot: Slot) -> bool:
+    def disconnect_all(self) -> None:
+        for name, _, call in self._connections:
+            getattr(self._object, name).disconnect(call)
+        self._connections.clear()
+
+    def _connect(self, name: str, slot: Slot, count: int) -> bool:
         accepted = argument_count(slot)
 
         def call(*arguments: Any) -> None:
@@ -110,8 +115,9 @@ class Proxy:
             except BaseException as fault:
                 FAULTS.append(fault)
 
-        getattr(self._object, name).connect(call)
-        self._connections.append((name, slot, call))
+        passing = (lambda: call(), lambda a: call(a), lambda a, b: call(a, b))[count]  # PySide6 counts parameters
+        getattr(self._object, name).connect(passing)
+        self._connections.append((name, slot, passing))
         return True
 
 
@@ -120,7 +126,8 @@ class BoundSignal:
         self._proxy, self._name = proxy, name
 
     def connect(self, slot: Slot) -> bool:
-        return self._proxy._connect(self._name, slot)
+        most = max(carried(s) for s, name in signatures(self._proxy._object).items() if name == self._name)
+        return self._proxy._connect(self._name, slot, most)
 
 
 def wrap(value: Any) -> Any:
@@ -166,11 +173,17 @@ def signatures(object_: QtCore.QObject) -> dict[str, str]:
         if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
             signature = bytes(method.methodSignature().data()).decode()
             found[signature] = signature.partition("(")[0]
-    return found | dict.fromkeys(()) | {s: s.partition("(")[0] for s in getattr(type(object_), "SIGNALS", ())}
+    return found | {s: s.partition("(")[0] for s in getattr(type(object_), "SIGNALS", ())}
 
 
 def signal_of(object_: QtCore.QObject, signature: str) -> str | None:
     return signatures(object_).get(signature.replace(" ", ""))
+
+
+def carried(signature: str) -> int:
+    """How many arguments a signal of this signature carries."""
+    inside = signature.partition("(")[2].rstrip(")")
+    return len(inside.split(",")) if inside else 0
 
 
 def argument_count(slot: Slot) -> int | None:

@@ -1,0 +1,247 @@
+"""Both modules from their .ui files: every button in every state, over a real scene and a real backend process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+
+from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.geometry import new_volume
+from Testing.desktop.standin.application import Desktop, Module
+from Testing.desktop.standin.pythonqt import Proxy, unwrap
+
+Wait = Callable[..., None]
+Draw = Callable[..., None]
+
+
+@pytest.fixture
+def a_panel(the_module: Module, a_volume: Any) -> Any:
+    return the_module.open().panel
+
+
+@pytest.fixture
+def a_drawn_panel(a_panel: Any, draw: Draw) -> Any:
+    annotation = a_panel.workplace.session.annotation
+    for d in (3, 6):
+        draw(annotation, 0, d, 3, slice(4, 44))
+        draw(annotation, 1, d, 13, slice(10, 18))
+    return a_panel
+
+
+@pytest.fixture
+def a_training_panel(a_drawn_panel: Any, wait: Wait) -> Any:
+    a_drawn_panel.ui.tabs.currentIndex = 1
+    a_drawn_panel.train.ui.trainButton.click()
+    state = a_drawn_panel.workplace.session
+    wait(lambda: state.state.phase == "training" and state.state.preview_source == "student", 60)
+    return a_drawn_panel
+
+
+def buttons(panel: Any) -> list[Proxy]:
+    """All that can be pressed, of all panels."""
+    kinds = ("QPushButton", "QCheckBox", "QRadioButton", "QToolButton")
+    return [w for w in slicer.util.findChildren(panel.widget) if w.className() in kinds]
+
+
+def press_all(panel: Any, wait: Wait, but: tuple[str, ...] = ()) -> int:
+    pressed = 0
+    for button in buttons(panel):
+        if button.enabled and button.name not in but:
+            button.click()
+            wait(lambda: True)
+            pressed += 1
+    return pressed
+
+
+def test_opening_the_module_is_enough_to_draw(a_panel: Any, a_volume: Any) -> None:
+    session = a_panel.workplace.session
+    assert session.annotation.volume is a_volume
+    assert [label.name for label in session.annotation.contract.classes] == ["background", "class 1"]
+    editor = unwrap(a_panel.annotate.ui.editor)
+    assert editor.segmentationNode() is session.annotation.node
+    assert editor.sourceVolumeNode() is a_volume
+    assert editor.activeEffect().property("name") == "Paint"
+    assert editor.mrmlSegmentEditorNode().GetAttribute("BrushRelativeDiameter") == "2"
+    assert editor.currentSegmentID() == session.annotation.segment_id_of(1)
+
+
+def test_hints_follow_the_strokes(a_panel: Any, draw: Draw, wait: Wait) -> None:
+    label = a_panel.annotate.ui.coverageLabel
+    assert label.text == "○ background: no stroke yet\n○ class 1: no stroke yet"
+    draw(a_panel.workplace.session.annotation, 1, 3, 13, slice(10, 18))
+    wait(lambda: "✓ class 1: 8 voxels on 1 slice" in label.text)
+
+
+def test_grow_cut_follows_the_strokes_without_a_backend(a_panel: Any, draw: Draw, wait: Wait) -> None:
+    a_panel.annotate.ui.growBox.click()
+    annotation = a_panel.workplace.session.annotation
+    for d in (3, 6):
+        draw(annotation, 0, d, 3, slice(4, 44))
+        draw(annotation, 1, d, 13, slice(10, 18))
+    wait(lambda: a_panel.workplace.session.preview is not None and a_panel.workplace.session.preview.labels.any())
+    assert a_panel.workplace.link.state.stage == "none"
+
+
+def test_next_slice_moves_the_views_and_says_why(a_drawn_panel: Any, a_desktop: Desktop) -> None:
+    a_drawn_panel.annotate.ui.nextSliceButton.click()
+    assert "farthest from every stroke" in a_drawn_panel.annotate.ui.nextSliceLabel.text
+
+
+def test_a_click_too_early_is_a_sentence_in_the_panel(a_panel: Any) -> None:
+    a_panel.train.ui.trainButton.click()
+    a_panel.models.ui.predictButton.enabled = True
+    a_panel.models.ui.predictButton.click()
+    assert "no current model yet" in a_panel.ui.messageLabel.text
+    a_panel.review.ui.refreshButton.click()
+    a_panel.review.ui.acceptButton.enabled = True
+    a_panel.review.ui.acceptButton.click()
+    assert a_panel.ui.messageLabel.text == "Choose a case in the table first."
+
+
+def test_train_starts_the_backend_and_shows_the_preview(a_training_panel: Any, wait: Wait) -> None:
+    ui, session = a_training_panel.train.ui, a_training_panel.workplace.session
+    assert (ui.trainButton.enabled, ui.stopButton.enabled, ui.cancelButton.enabled) == (False, True, True)
+    assert ui.correctButton.enabled
+    assert "left" in ui.timeLabel.text
+    assert "local backend runs" in a_training_panel.backend.ui.linkLabel.text
+    ui.outlineBox.click()
+    display = session.preview.node.GetDisplayNode()
+    assert not display.GetVisibility2DFill()
+    ui.previewBox.click()
+    assert not display.GetVisibility()
+    ui.opacitySlider.value = 0.25
+    assert display.GetOpacity2DFill() == 0.25
+    ui.uncertaintyBox.click()
+    composite = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    wait(lambda: bool(composite.GetForegroundVolumeID()))
+    ui.uncertaintyBox.click()
+    assert not composite.GetForegroundVolumeID()
+
+
+def test_a_correction_joins_and_stop_keeps_a_model(a_training_panel: Any, draw: Draw, wait: Wait) -> None:
+    session = a_training_panel.workplace.session
+    draw(session.annotation, 1, 4, 13, slice(10, 18))
+    a_training_panel.train.ui.correctButton.click()
+    wait(lambda: session.state.joined_revision == 2)
+    a_training_panel.train.ui.stopButton.click()
+    wait(lambda: session.state.can_train and session.state.models)
+    table = a_training_panel.models.ui.modelTable
+    assert table.rowCount == 1
+    assert table.item(0, 1).text() == "●"
+    assert a_training_panel.train.ui.trainButton.enabled
+
+
+def test_cancel_discards_and_the_strokes_stay(a_training_panel: Any, wait: Wait) -> None:
+    session = a_training_panel.workplace.session
+    before = session.annotation.read().labels
+    a_training_panel.train.ui.cancelButton.click()
+    wait(lambda: session.state.can_train)
+    assert session.state.job_state == "cancelled"
+    assert np.array_equal(session.annotation.read().labels, before)
+
+
+def test_cancel_while_the_backend_starts(a_drawn_panel: Any, wait: Wait) -> None:
+    place, ui = a_drawn_panel.workplace, a_drawn_panel.train.ui
+    ui.trainButton.click()
+    assert ui.stateLabel.text == "Starting the local backend."
+    assert not ui.trainButton.enabled
+    ui.cancelButton.click()
+    wait(lambda: place.link.state.stage == "connected", 60)
+    wait(lambda: place.session.state.can_train)
+    assert not place.session.state.job_id
+
+
+def test_choices_are_kept_in_the_scene(a_panel: Any, a_desktop: Desktop) -> None:
+    a_panel.train.ui.tenMinutesButton.click()
+    a_panel.annotate.ui.backgroundBox.click()
+    other = new_volume(a_desktop.scene, "pelvis", np.zeros((4, 20, 20), np.float32), np.eye(4))
+    unwrap(a_panel.train.ui.othersSelector).check(other)
+    choices = a_panel.workplace.choices
+    assert (choices.budget, choices.automatic_background, choices.others) == ("10 min", False, (other.GetID(),))
+    assert choices.settings["seconds"] == 600
+
+
+def test_a_finished_segmentation_is_the_labelled_case(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    node = a_desktop.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "atlas")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(a_volume)
+    node.GetSegmentation().AddEmptySegment("", "liver")
+    a_panel.annotate.ui.atlasButton.click()
+    unwrap(a_panel.annotate.ui.atlasSelector).setCurrentNode(node)
+    assert a_panel.workplace.session.annotation.node is node
+    assert unwrap(a_panel.annotate.ui.editor).segmentationNode() is node
+
+
+def test_a_folder_of_images_takes_part(a_panel: Any, tmp_path: Path) -> None:
+    import slicerio
+
+    folder = tmp_path / "cases" / "images"
+    folder.mkdir(parents=True)
+    (folder / "one.nrrd").write_bytes((Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd").read_bytes())
+    a_panel.train.ui.folderButton.click()
+    assert a_panel.ui.messageLabel.text == "Choose a folder with images first."
+    a_panel.train.ui.folderEdit.currentPath = str(tmp_path / "cases")
+    a_panel.train.ui.folderButton.click()
+    assert a_panel.ui.messageLabel.text == "1 images were loaded and take part."
+    assert len(a_panel.workplace.choices.others) == 1
+
+
+def test_every_button_in_every_state(a_drawn_panel: Any, wait: Wait, tmp_path: Path) -> None:
+    """Faults in slots fail the fixture; refusals are sentences."""
+    session, link = a_drawn_panel.workplace.session, a_drawn_panel.workplace.link
+    ends = ("cleanUpButton", "installButton", "connectButton", "lookButton", "sureBox")
+    assert press_all(a_drawn_panel, wait, but=ends) > 25
+    wait(lambda: not link.state.busy, 60)
+    if link.state.stage != "connected":
+        a_drawn_panel.backend.ui.startButton.click()
+        wait(lambda: link.state.stage == "connected", 60)
+    if session.state.can_train:
+        a_drawn_panel.annotate.ui.scribbleButton.click()
+        a_drawn_panel.train.ui.trainButton.click()
+        wait(lambda: session.state.phase == "training", 60)
+    assert press_all(a_drawn_panel, wait, but=("stopButton", "cancelButton", *ends)) > 20
+    wait(lambda: not link.state.busy, 60)
+
+
+def test_the_review_module_needs_no_backend(the_review_module: Module, a_volume: Any, a_desktop: Desktop) -> None:
+    panel = the_review_module.open().panel
+    assert panel.review.ui.countLabel.text == "0 of 0 cases have a verdict."
+    for button in buttons(panel):
+        if button.enabled:
+            button.click()
+    the_review_module.leave()
+
+
+def test_review_by_buttons(the_review_module: Module, a_volume: Any, a_desktop: Desktop, tmp_path: Path) -> None:
+    from slicer_kdseg.protocol.labels import LabelClass, LabelContract
+    from slicer_kdseg.scene.results import PreviewSegmentation
+
+    contract = LabelContract((LabelClass(0, "background"), LabelClass(1, "liver")))
+    preview = PreviewSegmentation(a_desktop.scene, a_volume, contract)
+    preview.labels[2:8, 8:20, 8:20] = 1
+    preview.shown()
+    panel = the_review_module.open().panel
+    ui = panel.review.ui
+    ui.nextButton.click()
+    assert ui.acceptButton.enabled
+    ui.noteEdit.text = "left border"
+    panel.review.note_written()
+    ui.correctButton.click()
+    editor = unwrap(ui.reviewEditor)
+    assert editor.segmentationNode() is not preview.node
+    assert editor.segmentationNode().GetName() == "abdomen reviewed"
+    ui.reportEdit.currentPath = str(tmp_path / "report")
+    ui.reportButton.click()
+    assert "left border" in (tmp_path / "report" / "kdseg_review.csv").read_text()
+    assert ui.differenceTable.item(0, 3).text() == "1.000"
+    the_review_module.leave()
+    assert editor.activeEffect() is None
+
+
+def test_defaults_are_those_of_the_data_class(a_panel: Any) -> None:
+    choices = a_panel.workplace.choices
+    assert (choices.budget, choices.method, choices.way) == (Choices.budget, Choices.method, Choices.way)

@@ -109,7 +109,6 @@ class TrainPanel:
     def cancel(self) -> None:
         if self._place.waits_for_backend:
             self._place.forget_request()
-            self.show(self._place.session.state)
         else:
             self._place.session.cancel()
 

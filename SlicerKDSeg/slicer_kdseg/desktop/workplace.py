@@ -108,8 +108,9 @@ class Workplace:
             raise BackendUnreachable("The backend on the other machine is not connected; press Connect.")
 
     def forget_request(self) -> None:
-        """The user cancelled before the backend was there."""
+        """The user cancelled before the backend was there, or it could not be started."""
         self._pending = None
+        self.session.signals.state_changed.emit(self.session.state)
 
     @property
     def waits_for_backend(self) -> bool:
@@ -137,7 +138,7 @@ class Workplace:
     def tick(self) -> None:
         self.link.drain()
         if self._pending is not None and not self.link.state.busy and self.link.state.stage != "connected":
-            self._pending = None  # it could not be started; the link has said why
+            self.forget_request()  # it could not be started; the link has said why
             self.say(self.link.state.sentence)
         self.session.drain()
         self.ticked.emit()

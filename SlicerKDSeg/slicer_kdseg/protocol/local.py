@@ -86,7 +86,10 @@ class LocalBackend:
             json.dump({"url": self.url, "token": self.token}, file)
         assert self._process.stdin is not None
         self._process.stdin.write(FINISH)
-        self._process.stdin.close()
+        self._process.stdin.flush()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
     def close(self, wait_seconds: float = 10.0) -> None:
         """End the backend and its workers; jobs that run are interrupted, not lost. Safe to call twice."""

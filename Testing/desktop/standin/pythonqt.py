@@ -37,10 +37,10 @@ class Proxy:
             raise AttributeError(name)
         object_ = self._object
         meta = object_.metaObject()
-        if name == "name":
-            return object_.objectName()
         if meta.indexOfProperty(name) >= 0:
             return wrap(object_.property(name))
+        if name == "name":
+            return object_.objectName()
         if name in signal_names(object_):
             return BoundSignal(self, name)
         child = object_.findChild(QtCore.QObject, name)
@@ -64,10 +64,10 @@ class Proxy:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object_ = self._object
-        if name == "name":
+        index = object_.metaObject().indexOfProperty(name)
+        if name == "name" and index < 0:
             object_.setObjectName(value)
             return
-        index = object_.metaObject().indexOfProperty(name)
         if index < 0:
             raise AttributeError(f"{class_name(object_)} has no property '{name}'.")
         here = object_.metaObject().property(index)

@@ -1,0 +1,212 @@
+"""Install, start, test and consent: what is said when it does not work is the point."""
+
+from __future__ import annotations
+
+import http.server
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slicer_kdseg.protocol.address import is_loopback
+from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.local import LocalBackend
+from slicer_kdseg.protocol.messages import BackendInfo, DeviceInfo
+from Testing.desktop.standin.application import Desktop, Module
+
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def a_panel(the_module: Module, a_volume: Any) -> Any:
+    return the_module.open().panel
+
+
+@pytest.fixture
+def a_web_page() -> Iterator[str]:
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html>Please log in</html>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def answer_of(panel: Any, wait: Wait, address: str, token: str = "") -> str:
+    ui = panel.backend.ui
+    ui.remoteButton.click()
+    ui.addressEdit.text, ui.tokenEdit.text = address, token
+    ui.testButton.click()
+    wait(lambda: not panel.workplace.link.state.busy)
+    return str(ui.linkLabel.text)
+
+
+def test_the_connection_test_names_the_cause(a_panel: Any, wait: Wait, a_web_page: str, tmp_path: Path) -> None:
+    assert "nothing listens there" in answer_of(a_panel, wait, "127.0.0.1:9")
+    assert "not a KDSeg backend" in answer_of(a_panel, wait, a_web_page)
+    assert "certificate is not trusted or it does not speak https" in answer_of(a_panel, wait, f"https://{a_web_page}")
+    with LocalBackend(tmp_path / "other", options=("--no-probe",)) as backend:
+        assert "token" in answer_of(a_panel, wait, backend.url, "wrong")
+        assert "KDSeg 0.1.0 answers" in answer_of(a_panel, wait, backend.url, backend.token)
+    a_panel.backend.ui.addressEdit.text = "ftp://nowhere"
+    a_panel.backend.ui.testButton.click()
+    assert "is not the address of a backend" in a_panel.ui.messageLabel.text
+
+
+def test_a_connection_elsewhere_trains_there(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
+    with LocalBackend(tmp_path / "other", options=("--no-probe",)) as backend:
+        ui = a_panel.backend.ui
+        ui.remoteButton.click()
+        ui.addressEdit.text, ui.tokenEdit.text = backend.url, backend.token
+        ui.connectButton.click()
+        wait(lambda: a_panel.workplace.link.state.stage == "connected")
+        assert a_panel.workplace.link.state.address == backend.url
+        assert not a_panel.workplace.link.state.runs_locally
+
+
+def test_nothing_is_sent_to_a_strange_host_without_consent(
+    a_panel: Any, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slicer
+
+    asked: list[str] = []
+    answers = [False, True]
+
+    def ask(text: str, windowTitle: str | None = None) -> bool:  # noqa: N803  Slicer's name
+        asked.append(text)
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", ask)
+    ui, link = a_panel.backend.ui, a_panel.workplace.link
+    connected: list[tuple[str, str]] = []
+    monkeypatch.setattr(link, "connect_remote", lambda url, token: connected.append((url, token)))
+    ui.remoteButton.click()
+    ui.addressEdit.text = "gpu.example.org:8765"
+    ui.connectButton.click()
+    assert "'gpu.example.org'" in asked[0]
+    assert not connected
+    assert "Nothing was sent" in a_panel.ui.messageLabel.text
+    ui.connectButton.click()
+    ui.connectButton.click()
+    assert len(asked) == 2, "once agreed, never asked again"
+    assert len(connected) == 2
+
+
+def test_train_without_what_is_needed_offers_to_install(
+    a_panel: Any, wait: Wait, draw: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slicer_kdseg.desktop import backend_python
+
+    monkeypatch.setitem(backend_python.NEEDED, "kdseg_no_such_package", "kdseg-no-such-package>=1")
+    a_panel.train.ui.trainButton.click()
+    wait(lambda: not a_panel.workplace.link.state.busy, 60)
+    assert "needs 1 more packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
+    assert a_panel.backend.ui.installButton.enabled
+    assert a_panel.train.ui.trainButton.enabled
+    assert not a_panel.workplace.waits_for_backend
+
+
+def fake_python(tmp_path: Path, script: str) -> Any:
+    """An interpreter that lacks one package and whose pip does as ``script`` says."""
+    from slicer_kdseg.desktop.backend_python import BackendPython
+
+    file = tmp_path / "python"
+    file.write_text(f'#!/bin/sh\nif [ "$1" = "-c" ]; then echo \'[[3, 12], ["monai"]]\'; exit 0; fi\n{script}\n')
+    file.chmod(0o755)
+    return BackendPython(str(file), {"PATH": "/usr/bin:/bin"}, is_slicers=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for pip")
+def test_an_installation_that_fails_or_is_cancelled_says_so(a_link: Any, wait: Wait, tmp_path: Path) -> None:
+    from slicer_kdseg.desktop.backend_install import Installation
+
+    told: list[str] = []
+    with pytest.raises(BackendUnreachable, match="No space left"):
+        Installation(fake_python(tmp_path, "echo No space left; exit 1"), ["monai>=1.6"]).run(told.append)
+    assert told == ["No space left"]
+    a_link.install(fake_python(tmp_path, "echo Collecting monai; sleep 60"))
+
+    def drained() -> bool:
+        a_link.drain()
+        return "Collecting" in a_link.state.sentence
+
+    wait(drained)
+    a_link.cancel_installation()
+
+    def over() -> bool:
+        a_link.drain()
+        return a_link.state.stage == "none"
+
+    wait(over)
+    assert "was cancelled" in a_link.state.sentence
+
+
+def test_torch_comes_first_and_by_the_extension_where_it_is_there(a_desktop: Desktop) -> None:
+    from slicer_kdseg.desktop.backend_install import Installation
+    from slicer_kdseg.desktop.backend_python import BackendPython
+
+    python = BackendPython("python", {}, is_slicers=True)
+    chosen = Installation(python, ["torch>=2.8", "monai>=1.6"], chosen_torch=True).commands
+    assert chosen[1][1:] == ["-m", "light_the_torch", "install", "torch>=2.8"]
+    assert chosen[2][-1] == "monai>=1.6"
+    assert [command[-1] for command in Installation(python, ["monai>=1.6", "torch>=2.8"]).commands] == [
+        "torch>=2.8",
+        "monai>=1.6",
+    ]
+    assert not Installation(python, []).commands
+
+
+def test_a_python_that_is_none_or_too_old_is_refused(a_desktop: Desktop, tmp_path: Path) -> None:
+    from slicer_kdseg.desktop.backend_python import BackendPython, chosen_python, look
+
+    with pytest.raises(BackendUnreachable, match="There is no Python at"):
+        chosen_python(str(tmp_path / "nothing"), {})
+    if sys.platform != "win32":
+        file = tmp_path / "old"
+        file.write_text("#!/bin/sh\necho '[[3, 9], []]'\n")
+        file.chmod(0o755)
+        with pytest.raises(BackendUnreachable, match=r"needs 3\.11 or newer"):
+            look(BackendPython(str(file), {}, is_slicers=False))
+
+
+def test_a_graphics_card_that_cannot_be_used_is_explained(a_desktop: Desktop) -> None:
+    from slicer_kdseg.desktop.backend_remote import device_sentence
+
+    def info(*devices: DeviceInfo) -> BackendInfo:
+        return BackendInfo("kdseg", 1, "0.1.0", ("scribble",), devices, ())
+
+    cpu, bad = DeviceInfo("cpu", True), DeviceInfo("cuda:0 T400", False, "its driver is too old for this torch")
+    assert "cannot be used (its driver is too old" in device_sentence(info(cpu, bad))
+    assert device_sentence(info(cpu, DeviceInfo("cuda:0 H200", True))) == "It trains on cuda:0 H200."
+
+
+def test_everything_stored_can_be_deleted(a_panel: Any, wait: Wait) -> None:
+    ui, link = a_panel.backend.ui, a_panel.workplace.link
+    ui.startButton.click()
+    wait(lambda: link.state.stage == "connected", 60)
+    assert (link.root / "kdseg.sqlite").is_file()
+    assert not ui.cleanUpButton.enabled
+    ui.sureBox.click()
+    ui.cleanUpButton.click()
+    wait(lambda: "was deleted" in ui.linkLabel.text)
+    assert not link.root.exists()
+
+
+def test_an_installation_never_happens_unasked(a_panel: Any, wait: Wait) -> None:
+    assert a_panel.workplace.link.state.stage == "none"
+    assert a_panel.workplace.link.state.missing is None
+    assert is_loopback("127.0.0.1")

@@ -245,3 +245,12 @@ def test_review_by_buttons(the_review_module: Module, a_volume: Any, a_desktop: 
 def test_defaults_are_those_of_the_data_class(a_panel: Any) -> None:
     choices = a_panel.workplace.choices
     assert (choices.budget, choices.method, choices.way) == (Choices.budget, Choices.method, Choices.way)
+
+
+def test_what_was_chosen_stays_pressed(a_panel: Any) -> None:
+    ui = a_panel.train.ui
+    assert ui.scribblesButton.checked
+    assert ui.twoMinutesButton.checked
+    ui.untilGoodButton.click()
+    assert (ui.scribblesButton.checked, ui.untilGoodButton.checked, ui.twoMinutesButton.checked) == (True, True, False)
+    assert a_panel.workplace.choices.budget == "until good"

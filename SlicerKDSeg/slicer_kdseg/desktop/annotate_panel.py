@@ -174,6 +174,7 @@ class AnnotatePanel:
     def _show_hints(self) -> None:
         annotation = self._place.session.annotation
         if annotation is None:
+            self.ui.nextSliceLabel.text = ""
             self.ui.coverageLabel.text = _("Choose an image. A segmentation to draw in is made for it.")
             return
         try:

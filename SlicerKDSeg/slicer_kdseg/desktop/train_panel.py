@@ -123,6 +123,7 @@ class TrainPanel:
         ui.stateLabel.text = self._place.link.state.sentence if waits else state.sentence
         ui.failureLabel.text = state.failure or state.trouble
         ui.failureLabel.visible = bool(state.failure or state.trouble)
+        ui.progressBar.visible = state.can_cancel or waits
         ui.progressBar.value = round(100 * state.fraction)
         ui.timeLabel.text = time_left(state.seconds_left) if state.phase == "training" else ""
         ui.qualityLabel.text = quality(state.held_out)

@@ -5,7 +5,11 @@ import os
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
 from slicer.util import VTKObservationMixin
 
 
@@ -67,3 +71,12 @@ class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def on_scene_changed(self, caller, event):
         self.panel.scene_changed()
+
+
+class KDSegTest(ScriptedLoadableModuleTest):
+    """The whole loop with a real training, one line a step; also what the Test button of the module runs."""
+
+    def runTest(self):  # noqa: N802  Slicer's name
+        from slicer_kdseg.desktop.self_test import run
+
+        run(self.delayDisplay)

@@ -3,7 +3,11 @@
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
 from slicer.util import VTKObservationMixin
 
 
@@ -54,3 +58,13 @@ class KDSegReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def on_scene_changed(self, caller, event):
         self.panel.scene_changed()
+
+
+class KDSegReviewTest(ScriptedLoadableModuleTest):
+    def runTest(self):  # noqa: N802  Slicer's name
+        slicer.mrmlScene.Clear(0)
+        slicer.util.selectModule("KDSegReview")
+        panel = slicer.util.getModuleWidget("KDSegReview").panel
+        panel.review.refresh()
+        assert panel.review.cases == []
+        self.delayDisplay("An empty scene has no case to review")

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("PySide6", reason="PySide6 is not installed; 'python3 run.py setup' installs it")
+pytest.importorskip(
+    "PySide6.QtWidgets",
+    reason="PySide6 cannot be used here; 'python3 run.py setup' installs it, Linux needs libegl1 and libxkbcommon0",
+    exc_type=ImportError,
+)
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from slicer_kdseg.scene.geometry import new_volume

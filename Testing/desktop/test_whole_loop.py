@@ -131,8 +131,8 @@ def test_from_an_opened_volume_to_a_reviewed_segmentation(
     before, other = session.preview.node, load_volume(a_desktop.host, SAMPLE / "CTChest4.nrrd")
     panel.workplace.choose(others=(other.GetID(),))
     panel.models.ui.predictButton.click()
-    wait(lambda: len(panel.review._review.cases()) == 2, 120)
-    shown = next(case for case in panel.review._review.cases() if case.volume is other)
+    wait(lambda: len(panel.review.cases) == 2, 120)
+    shown = next(case for case in panel.review.cases if case.volume is other)
     assert shown.prediction is not before
     assert shown.verdict == "open"
 
@@ -140,4 +140,4 @@ def test_from_an_opened_volume_to_a_reviewed_segmentation(
     save_scene(a_desktop.host, tmp_path / "scene.mrb")
     open_scene(a_desktop.host, tmp_path / "scene.mrb")
     panel.review.refresh()
-    assert sorted(case.verdict for case in panel.review._review.cases()) == ["accepted", "open"]
+    assert sorted(case.verdict for case in panel.review.cases) == ["accepted", "open"]

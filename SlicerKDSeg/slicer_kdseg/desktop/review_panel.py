@@ -50,6 +50,11 @@ class ReviewPanel:
         self.refresh()
 
     @property
+    def cases(self) -> list[ReviewCase]:
+        """As the scene holds them now."""
+        return self._review.cases()
+
+    @property
     def case(self) -> ReviewCase | None:
         row = self.ui.caseTable.currentRow()
         return self._cases[row] if 0 <= row < len(self._cases) else None

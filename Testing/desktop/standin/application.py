@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,14 @@ class ScriptedLoadableModuleWidget:
         pass
 
 
+class ScriptedLoadableModuleTest(unittest.TestCase):
+    def delayDisplay(self, message: str, *_: Any) -> None:
+        print(message)  # noqa: T201  Slicer shows it and logs it
+
+
+BASES = (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleTest)
+
+
 class Module:
     """A scripted module as ``slicer.modules.x``: its file, and its widget when somebody has opened it."""
 
@@ -100,6 +109,9 @@ class Module:
         self._parent.setProperty("isEntered", True)
         self.widget.enter()
         return self.widget
+
+    def widgetRepresentation(self) -> Any:
+        return types.SimpleNamespace(self=lambda: self.widget)
 
     def leave(self) -> None:
         assert self._parent is not None
@@ -164,7 +176,7 @@ def desktop(folder: Path) -> Iterator[Desktop]:
         view.SetLayoutName(name)
         host.scene.AddNode(slicer.vtkMRMLSliceCompositeNode()).SetLayoutName(name)
     base, words = types.ModuleType("slicer.ScriptedLoadableModule"), types.ModuleType("slicer.i18n")
-    vars(base).update({kind.__name__: kind for kind in (ScriptedLoadableModule, ScriptedLoadableModuleWidget)})
+    vars(base).update({kind.__name__: kind for kind in BASES})
     vars(words).update(tr=lambda text: text, translate=lambda context, text: text)
     ours = {"qt": QtModule("qt"), "ctk": CtkModule("ctk"), base.__name__: base, words.__name__: words}
     before = {name: sys.modules.get(name) for name in ours}

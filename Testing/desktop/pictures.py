@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["LOGNAME"] = "reader"  # whoever draws the pictures need not be in them
 
 from PySide6.QtWidgets import QApplication
 
@@ -40,7 +41,7 @@ def grab(panel: Any, file: Path) -> None:
     print(file.name)
 
 
-def wait(condition: Callable[[], bool], seconds: float = 300) -> None:
+def wait(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         QApplication.processEvents()
@@ -66,7 +67,7 @@ def main(folder: Path) -> None:
         session.annotation.node.GetSegmentation().RemoveSegment(session.annotation.segment_id_of(2))
         panel.ui.tabs.currentIndex = 1
         ui.trainButton.click()
-        wait(lambda: session.state.preview_source == "student" and len(session.history.student) > 4)
+        wait(lambda: session.state.preview_source == "student" and len(session.history.losses) > 20)
         grab(panel, folder / "train.png")
         ui.stopButton.click()
         wait(lambda: session.state.can_train and bool(session.state.models))

@@ -183,6 +183,8 @@ def desktop(folder: Path) -> Iterator[Desktop]:
     sys.modules.update(ours)
     slicer.app, slicer.modules, slicer.mrmlScene = wrap(app), types.SimpleNamespace(), host.scene
     slicer.util.loadVolume, kept = (lambda file: load_volume(host, Path(file))), slicer.util.loadVolume
+    for name, logic in (("segmentations", host.segmentations), ("volumes", host.volumes)):
+        setattr(slicer.modules, name, types.SimpleNamespace(logic=lambda logic=logic: logic))
     found = Desktop(host, slicer.app)
     try:
         yield found

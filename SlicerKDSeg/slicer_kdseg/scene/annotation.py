@@ -32,15 +32,25 @@ BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """``labels`` (D, H, W) uint8 on the volume's grid; ``contradictions`` voxels were claimed by two classes."""
+    """``labels`` (D, H, W) uint8 on the volume's grid; ``contradictions`` voxels were claimed by two classes.
+
+    Slices that are not in ``drawn`` (indices along D) are unlabelled throughout.
+    """
 
     labels: np.ndarray
+    drawn: np.ndarray
     contradictions: int = 0
+
+    @property
+    def spoken(self) -> np.ndarray:
+        """The class ids of all voxels that somebody spoke about, flat."""
+        planes = self.labels[self.drawn]
+        return planes[planes != UNLABELLED]
 
     @property
     def counts(self) -> dict[int, int]:
         """Voxels per class id that somebody spoke about."""
-        ids, counts = np.unique(self.labels[self.labels != UNLABELLED], return_counts=True)
+        ids, counts = np.unique(self.spoken, return_counts=True)
         return {int(id_): int(count) for id_, count in zip(ids, counts, strict=True)}
 
 
@@ -91,13 +101,18 @@ class Annotation:
             )
         labels = np.full(grid.shape, UNLABELLED, np.uint8)
         contradictions: list[np.ndarray] = []
+        drawn: set[int] = set()
         for image, ids in self._layers():
             found = voxels_on(image, grid, names)
             if found is None:
                 continue
             box, layer = found
-            at = np.nonzero(layer)  # strokes are few: 512 x 512 x 300 is read in a tenth of a whole look-up
-            claimed = _table(ids, int(layer.max(initial=0)))[layer[at]]
+            planes = _drawn_planes(layer)  # strokes are few: the rest of 512 x 512 x 300 is looked at only once
+            drawn.update((planes + box[0].start).tolist())
+            d, h, w = np.nonzero(layer[planes])
+            at = planes[d], h, w
+            values = layer[at]
+            claimed = _table(ids, int(values.max(initial=0)))[values]
             here = labels[box]
             already = here[at]
             takes = (claimed != UNLABELLED) & ((already == UNLABELLED) | (already == BACKGROUND))
@@ -105,11 +120,12 @@ class Annotation:
             here[tuple(axis[takes] for axis in at)] = claimed[takes]
             if clash.any():
                 contradictions.append(np.ravel_multi_index(_moved(at, box, clash), grid.shape))
+        slices = np.array(sorted(drawn), np.int64)
         if not contradictions:
-            return Strokes(labels)
+            return Strokes(labels, slices)
         contradicted = np.unique(np.concatenate(contradictions))
         labels.reshape(-1)[contradicted] = UNLABELLED
-        return Strokes(labels, contradicted.size)
+        return Strokes(labels, slices, contradicted.size)
 
     def voxels_by_slice(self) -> dict[int, np.ndarray]:
         """Voxels that each class claims on each slice (D,); overlaps count for both.
@@ -125,10 +141,11 @@ class Annotation:
             if found is None:
                 continue
             box, layer = found
-            at = np.nonzero(layer)
-            drawn = layer[at]
-            for value, id_ in ids.items():
-                counts[id_][box[0]] += np.bincount(at[0][drawn == value], minlength=layer.shape[0])
+            for d in _drawn_planes(layer):
+                values, voxels = np.unique(layer[d][layer[d] > 0], return_counts=True)
+                for value, count in zip(values, voxels, strict=True):
+                    if int(value) in ids:
+                        counts[ids[int(value)]][box[0].start + d] += int(count)
         return counts
 
     def coverage(self, strokes: Strokes | None = None) -> dict[int, str]:
@@ -158,6 +175,11 @@ def _table(ids: dict[int, int], highest: int) -> np.ndarray:
     for value, id_ in ids.items():
         table[value] = id_
     return table
+
+
+def _drawn_planes(layer: np.ndarray) -> np.ndarray:
+    """Indices along D of the planes of ``layer`` (D, H, W) that hold anything."""
+    return np.flatnonzero([plane.any() for plane in layer])
 
 
 def _by_slice(strokes: Strokes, contract: LabelContract) -> dict[int, np.ndarray]:

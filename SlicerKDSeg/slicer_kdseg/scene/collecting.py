@@ -44,11 +44,15 @@ def collect(annotation: Annotation, kind: AnnotationKind, automatic_background: 
     image, grid = array_of_volume(volume), grid_of_volume(volume)
     checks.check_image_shape(image.shape)
     contract = annotation.contract
-    labels = annotation.read().labels
+    strokes = annotation.read()
+    labels, spoken = strokes.labels, strokes.spoken
     if kind == "dense":
         labels[labels == UNLABELLED] = BACKGROUND
-    elif automatic_background and not (labels == BACKGROUND).any():
+        spoken = np.append(spoken, np.uint8(BACKGROUND))
+    elif automatic_background and not (spoken == BACKGROUND).any():
         labels = with_automatic_background(image, labels, grid.spacing_mm)
-    checks.check_annotation(labels[labels != UNLABELLED], contract, kind)
+        spoken = labels[strokes.drawn]
+        spoken = spoken[spoken != UNLABELLED]
+    checks.check_annotation(spoken, contract, kind)
     version = (volume.GetImageData(), volume.GetImageData().GetMTime())
     return Collected(volume.GetName(), version, image, grid.affine, grid.spacing_mm, labels, contract, kind)

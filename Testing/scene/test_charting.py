@@ -61,3 +61,11 @@ def test_a_day_of_training_stays_a_plot() -> None:
     assert len(history.losses) <= MOST_POINTS
     assert history.losses[-1][0] >= 2 * MOST_POINTS - 2
     assert np.all(np.diff([step for step, _ in history.losses]) > 0)
+
+
+def test_the_view_belongs_to_the_chart_and_not_to_the_layout(a_scene: Any) -> None:
+    chart = LearningChart(a_scene)
+    view = chart.view()
+    assert view.GetParentLayoutNode() is chart.node
+    assert view.GetPlotChartNode() is chart.node
+    assert chart.view() is view

@@ -10,41 +10,19 @@ import dataclasses
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal
 
 from slicer_kdseg.desktop import backend_remote
 from slicer_kdseg.desktop.backend_install import Installation, torch_is_chosen
 from slicer_kdseg.desktop.backend_python import BackendPython, Missing, look
 from slicer_kdseg.desktop.backend_remote import Tested, device_sentence
+from slicer_kdseg.desktop.backend_state import LinkState, Stage
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.protocol.local import LocalBackend, forget_left, left_running
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.signals import Signal
-
-Stage = Literal["none", "asking", "installing", "starting", "connected"]
-
-
-@dataclass(frozen=True)
-class LinkState:
-    """``local`` is where the user wants to train, ``runs_locally`` whether a backend of ours runs.
-
-    ``missing`` are pip's requirements that a local backend lacks, None while nobody has looked.
-    """
-
-    stage: Stage = "none"
-    sentence: str = "No backend is running. Press Train, and one is started on this computer."
-    local: bool = True
-    runs_locally: bool = False
-    address: str = ""
-    missing: tuple[str, ...] | None = None
-
-    @property
-    def busy(self) -> bool:
-        return self.stage in ("asking", "installing", "starting")
 
 
 class BackendLink:

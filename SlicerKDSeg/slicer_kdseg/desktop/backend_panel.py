@@ -11,8 +11,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop import backend_remote
-from slicer_kdseg.desktop.backend_link import LinkState
 from slicer_kdseg.desktop.backend_python import BackendPython, chosen_python, slicers_python
+from slicer_kdseg.desktop.backend_state import LinkState
 from slicer_kdseg.desktop.binding import bind
 from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.errors import NotAllowed

@@ -7,7 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from slicer_kdseg.desktop.backend_link import LinkState
+from slicer_kdseg.desktop.backend_state import LinkState
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.folder import load_images, only_folders
 from slicer_kdseg.desktop.wording import quality, time_left

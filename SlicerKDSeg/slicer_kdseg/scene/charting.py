@@ -43,7 +43,9 @@ class LearningChart:
             node.SetName("KDSeg learning curves")
             node.SetSaveWithScene(False)
             node.SetHideFromEditors(True)
+            node.SetAndObserveParentLayoutNodeID(self.node.GetID())  # else Slicer's layout makes a view of its own
             node = self._scene.AddNode(node)
+        node.SetAndObserveParentLayoutNodeID(self.node.GetID())
         node.SetPlotChartNodeID(self.node.GetID())
         return node
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
-from Testing.desktop.standin import ctk_widgets, mrml_widgets
+from Testing.desktop.standin import ctk_widgets, mrml_widgets, segment_editor
 from Testing.desktop.standin.pythonqt import signatures, unwrap, wrap
 
 CUSTOM = {
     name: kind
-    for module in (ctk_widgets, mrml_widgets)
+    for module in (ctk_widgets, mrml_widgets, segment_editor)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, QtWidgets.QWidget) and name.startswith(("ctk", "qMRML"))
 }

@@ -12,7 +12,7 @@ to. What the user drew is only ever read. Refusals before anything is sent are r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ from slicer_kdseg.protocol.messages import (
 )
 from slicer_kdseg.protocol.settings import resolve
 from slicer_kdseg.scene.annotation import Annotation
-from slicer_kdseg.scene.collecting import Collected, collect
+from slicer_kdseg.scene.collecting import Collected, collect, collect_others
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job
+from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job, remembered_others
 from slicer_kdseg.scene.growing import Growing, Grown
 from slicer_kdseg.scene.models import Models
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
@@ -122,12 +122,17 @@ class KDSegSession:
         settings: dict[str, Any] | None = None,
         kind: AnnotationKind = "scribble",
         other_cases: tuple[CaseInUse, ...] = (),
+        other_volumes: Sequence[Any] = (),
     ) -> None:
-        """Grow-cut into the scene first, then a job. Raises :class:`KDSegError` before anything is sent."""
+        """Grow-cut into the scene first, then a job. Raises :class:`KDSegError` before anything is sent.
+
+        ``other_volumes``: volume nodes that take part without labels and get previews of their own, where the
+        method shows them; ``other_cases``: cases that the backend already holds.
+        """
         self._require(self.state.can_train)
         client = self._backend()
         resolve(method, preset, settings)
-        request = TrainingRequest(method, preset, settings or {}, other_cases)
+        request = TrainingRequest(method, preset, settings or {}, other_cases, collect_others(other_volumes))
         collected = self._collect(kind)
         self._open_preview(collected.contract)
         self._unwanted = False
@@ -225,9 +230,16 @@ class KDSegSession:
         client, status = self._backend(), started.status
         self._become_all(self.state.of_job(status, started.revision))
         over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
-        self._follower = JobFollower(client, self._errands, started.job, self.preview, self.signals, self._become, over)
+        others = {
+            case: PreviewSegmentation(self._scene, volume, self.annotation.contract)
+            for case, volume in started.others.items()
+            if self._scene.IsNodePresent(volume)
+        }
+        self._follower = JobFollower(
+            client, self._errands, started.job, self.preview, self.signals, self._become, others, over
+        )
         if self.show_uncertainty:
-            self._follower.uncertainty = UncertaintyVolume(self._scene, self.annotation.volume)
+            self._follower.fetcher.uncertainty = UncertaintyVolume(self._scene, self.annotation.volume)
         if self._unwanted:
             self._unwanted = False
             self.cancel()
@@ -235,9 +247,11 @@ class KDSegSession:
     def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
         assert self.annotation is not None
         self.preview = PreviewSegmentation(self._scene, self.annotation.volume, self.annotation.contract)
-        self._follow(Started(job, self.preview.provenance.revision, status))
+        others = remembered_others(self._scene, job)
+        self._follow(Started(job, self.preview.provenance.revision, status, others))
         if status.preview and self._follower is not None:
-            self._follower.want(PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again."))
+            found = PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again.")
+            self._follower.fetcher.want(found)
 
     def _order(self, order: Callable[[BackendClient, str], JobStatus], sentence: str) -> None:
         if self._follower is None:

@@ -6,7 +6,7 @@ The same code runs on CPU and CUDA and in 2-D and 3-D: all spatial change is one
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,12 @@ class Views:
 
 
 def draw_views(
-    sizes: Tensor, window: tuple[int, ...], strength: float, rng: torch.Generator, flips: bool = False
+    sizes: Tensor,
+    window: tuple[int, ...],
+    strength: float,
+    rng: torch.Generator,
+    flips: bool = False,
+    shading: float | None = None,
 ) -> Views:
     """Draw one view an item.
 
@@ -45,6 +50,7 @@ def draw_views(
         sizes: (B, n), true size of each item in voxels.
         window: spatial size of what the network will see.
         strength: factor on all ranges: in-plane rotation, scale and shift as shares of the item, intensity.
+        shading: factor on the intensity ranges instead of ``strength``.
         flips: mirror along the last two axes, each at even chance.
     """
     count, dims = len(sizes), len(window)
@@ -63,14 +69,33 @@ def draw_views(
         mirror[:, -2:] = torch.randint(0, 2, (count, 2), generator=rng) * 2.0 - 1.0
     matrix = turn * (zoom * mirror)[:, None, :]
     ones = [1] * dims
+    light = strength if shading is None else shading
     return Views(
         theta=torch.cat([matrix, centre[:, :, None]], dim=2),
-        gain=1.0 + spread(count, 1, *ones) * GAIN * strength,
-        offset=spread(count, 1, *ones) * GAIN * strength,
-        gamma=torch.exp(spread(count, 1, *ones) * GAMMA * strength),
-        noise_level=torch.rand(count, 1, *ones, generator=rng) * NOISE * strength,
+        gain=1.0 + spread(count, 1, *ones) * min(GAIN * light, 0.9),
+        offset=spread(count, 1, *ones) * GAIN * light,
+        gamma=torch.exp(spread(count, 1, *ones) * GAMMA * light),
+        noise_level=torch.rand(count, 1, *ones, generator=rng) * NOISE * light,
         noise=torch.randn(count, 1, *window, generator=rng),
     )
+
+
+def draw_crop(
+    whole: tuple[int, ...], divisor: tuple[int, ...], rng: torch.Generator
+) -> tuple[tuple[int, ...], Tensor | None]:
+    """One window of 0.35 to 1 of the ``whole`` one for a batch, and (n,) how far it may miss a centre, in voxels.
+
+    None for a window of the whole size, which is not cut at all. ``divisor``: what each side is a multiple of.
+    """
+    share = 0.35 + 0.65 * float(torch.rand(1, generator=rng))
+    window = tuple(min(full, max(d, round(full * share / d) * d)) for full, d in zip(whole, divisor, strict=True))
+    return window, None if window == whole else 0.2 * torch.tensor(window, dtype=torch.float32)
+
+
+def around(views: Views, centres: Tensor, miss: Tensor, rng: torch.Generator) -> Views:
+    """The same views with their middle near ``centres`` (B, n), up to ``miss`` (n,) voxels beside them."""
+    beside = (torch.rand(centres.shape, generator=rng) * 2.0 - 1.0) * miss
+    return replace(views, theta=torch.cat([views.theta[:, :, :-1], (centres + beside)[:, :, None]], dim=2))
 
 
 def grid_of(views: Views, item: tuple[int, ...], device: torch.device) -> Tensor:

@@ -85,6 +85,15 @@ class Items:
         self.replace_strokes(place, case.strokes)
         self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
 
+    def middles(self) -> Tensor:
+        """(n, dims) on the CPU: the middle of the foreground of each item's case in voxels, its own without any."""
+        middles = (self.sizes - 1) / 2
+        for span in self.spans:
+            spoken = self.belief[span, 1:].amax(dim=(0, 1) if self.dims == 2 else 1).squeeze(0) > 0.5
+            if spoken.any():
+                middles[span] = spoken.nonzero().float().mean(dim=0).cpu()
+        return middles
+
     def begin_anew(self) -> None:
         """After strokes or beliefs have changed: the target is the belief again."""
         self.edition += 1

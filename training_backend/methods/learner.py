@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slicer_kdseg.protocol.settings import TrainSettings, View
-from training_backend.data.augment import draw_views, grid_of, sample, shade
+from training_backend.data.augment import Views, around, draw_crop, draw_views, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory
@@ -64,21 +64,23 @@ class Learner:
             group["initial_lr"] = settings.learning_rate
         self.dtype = faster_dtype(items.device)
         self.window = self._window()
+        self._centres: Tensor | None = None
+        self._centres_edition = -1
         self.batch = settings.batch if items.dims == 2 else max(1, settings.batch // SLICES_A_VOLUME)
 
     def memory(self) -> Memory:
         """What a checkpoint must hold."""
         return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
 
-    def draw(self, moment: Moment, part: Part = "annotated") -> Batch:
-        """The batch of one step from the cases that are ``part`` of the training.
+    def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None) -> Batch:
+        """The batch of one step from the cases that are ``part`` of the training, or from the items ``among``.
 
         A permutation an epoch, one view an item; each part has its own randomness.
         """
         rng = generator_for(self.seed + SALT[part], moment.step)
-        chosen = self._chosen(moment.step, part)
+        chosen = self._chosen(moment.step, part, among)
         with torch.no_grad():
-            views = draw_views(self.items.sizes[chosen], self.window, self.view.augmentation, rng, self.settings.flips)
+            views = self._views(chosen, rng)
             grid = grid_of(views, self.items.spatial, self.items.device)
             clean = sample(self.items.image[chosen], grid, outside="border")
             target = sample(self.items.target[chosen].float(), grid)
@@ -92,9 +94,22 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def _chosen(self, step: int, part: Part = "annotated") -> Tensor:
+    def _views(self, chosen: Tensor, rng: torch.Generator) -> Views:
+        """Of whole items, or with ``crops`` of windows about their classes, one size a batch."""
+        s = self.settings
+        window, miss = draw_crop(self.window, self.shape.divisor(), rng) if s.crops else (self.window, None)
+        views = draw_views(self.items.sizes[chosen], window, self.view.augmentation, rng, s.flips, s.shading)
+        return views if miss is None else around(views, self._middles()[chosen], miss, rng)
+
+    def _middles(self) -> Tensor:
+        """(n, dims): the middle of the foreground of each item's case, found again when the targets are built anew."""
+        if self._centres is None or self._centres_edition != self.items.edition:
+            self._centres, self._centres_edition = self.items.middles(), self.items.edition
+        return self._centres
+
+    def _chosen(self, step: int, part: Part = "annotated", among: Tensor | None = None) -> Tensor:
         """(B,) items: some in turn, every item once an epoch, some by chance in favour of rare classes."""
-        own = self.items.of(part)
+        own = self.items.of(part) if among is None else among
         count, seed = len(own), self.seed + SALT[part]
         rare = round(self.view.rare_items * self.batch) if self.items.dims == 2 and part == "annotated" else 0
         in_turn = self.batch - rare

@@ -90,7 +90,7 @@ class MultiScaleUNet(nn.Module):
     def scales(self, image: Tensor) -> Scales:
         """(B, C, *spatial) -> logits of ``1 + heads`` scales and the half-resolution feature map."""
         taps: list[Tensor] = []
-        handles = [level.register_forward_hook(lambda _m, _i, out: taps.append(out)) for level in self._skips()]
+        handles = [level.register_forward_hook(lambda _m, _i, out: taps.append(out)) for level in self.skips()]
         try:
             finest = self(image)
         finally:
@@ -100,7 +100,7 @@ class MultiScaleUNet(nn.Module):
         coarse = [head(tap) for head, tap in zip(self.heads, finest_first, strict=False)]
         return Scales([finest, *coarse], finest_first[0])
 
-    def _skips(self) -> Sequence[nn.Module]:
+    def skips(self) -> Sequence[nn.Module]:
         """Skip connections from the outermost to the innermost; hooks fire innermost first."""
         found, block = [], self.net.model
         while isinstance(block, nn.Sequential) and len(block) == 3:

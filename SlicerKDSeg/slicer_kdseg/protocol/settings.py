@@ -54,6 +54,8 @@ class TrainSettings:
     momentum: float = setting(0.98, 0, 0.9999, "of the averaged weights that are kept as the model")
 
     augmentation: float | None = setting(None, 0, 5, "strength of random changes; none = 0.4 for one case, else 1")
+    shading: float | None = setting(None, 0, 10, "strength of random intensity changes; none = as augmentation")
+    crops: bool = setting(False, hint="show parts around the classes too; for images that are cut closer elsewhere")
     position: bool | None = setting(None, hint="tell the network where in the volume it looks; none = for one case")
     context: int | None = setting(None, 0, 3, "slices on each side that come along; none = 1 for one case, else 0")
     fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROTATION_DEGREES = 20.0
 SCALE = 0.2
 SHIFT = 0.1
 GAIN = 0.2
@@ -43,6 +42,7 @@ def draw_views(
     rng: torch.Generator,
     flips: bool = False,
     shading: float | None = None,
+    turn_degrees: float = 20.0,
 ) -> Views:
     """Draw one view an item.
 
@@ -52,13 +52,15 @@ def draw_views(
         strength: factor on all ranges: in-plane rotation, scale and shift as shares of the item, intensity.
         shading: factor on the intensity ranges instead of ``strength``.
         flips: mirror along the last two axes, each at even chance.
+        turn_degrees: largest in-plane rotation at strength 1. Patients lie differently: with 60 instead of 20
+            students of ten ACDC patients gain 0.01 to 0.02 Dice on others.
     """
     count, dims = len(sizes), len(window)
 
     def spread(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=rng) * 2.0 - 1.0
 
-    angle = spread(count) * math.radians(ROTATION_DEGREES * strength)
+    angle = spread(count) * math.radians(turn_degrees * strength)
     zoom = torch.exp(spread(count, 1) * SCALE * strength + spread(count, dims) * SCALE * strength / 2)
     centre = (sizes - 1) / 2 + spread(count, dims) * SHIFT * strength * sizes
     turn = torch.eye(dims).repeat(count, 1, 1)

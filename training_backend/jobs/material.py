@@ -20,8 +20,8 @@ from training_backend.data.largest import largest_parts
 from training_backend.data.strokes import hold_out, hold_out_slices
 from training_backend.engine.desk import Revision
 from training_backend.jobs.examiner import Examiner
+from training_backend.methods.correction import corrected, learnt, named
 from training_backend.methods.first_teachers import FirstTeachers, Stacking
-from training_backend.methods.scribble import corrected, learnt, named
 from training_backend.methods.votes import Seen
 
 MOST_VOXELS = 4_000_000  # ten seconds of grow-cut

@@ -98,7 +98,8 @@ class Learner:
         """Of whole items, or with ``crops`` of windows about their classes, one size a batch."""
         s = self.settings
         window, miss = draw_crop(self.window, self.shape.divisor(), rng) if s.crops else (self.window, None)
-        views = draw_views(self.items.sizes[chosen], window, self.view.augmentation, rng, s.flips, s.shading)
+        sizes, view = self.items.sizes[chosen], self.view
+        views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
 
     def _middles(self) -> Tensor:

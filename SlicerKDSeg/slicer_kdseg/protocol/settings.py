@@ -32,6 +32,7 @@ class TrainSettings:
     takes_unlabelled: ClassVar[bool] = False
     takes_assistants: ClassVar[bool] = False
     meets_strangers: ClassVar[bool] = False
+    turns_for_several: ClassVar[float] = 20.0
 
     seconds: float = setting(120.0, 1, 86400, "time budget of training in seconds, previews included")
     until_good: bool = setting(True, hint="stop before the budget when the held-out quality no longer rises")
@@ -56,6 +57,9 @@ class TrainSettings:
     augmentation: float | None = setting(None, 0, 5, "strength of random changes; none = 0.4 for one case, else 1")
     shading: float | None = setting(None, 0, 10, "strength of random intensity changes; none = as augmentation")
     crops: bool = setting(False, hint="show parts around the classes too; for images that are cut closer elsewhere")
+    rotation: float | None = setting(
+        None, 0, 180, "largest turn in degrees at augmentation 1; none = 20, 60 for several scribbled cases"
+    )
     position: bool | None = setting(None, hint="tell the network where in the volume it looks; none = for one case")
     context: int | None = setting(None, 0, 3, "slices on each side that come along; none = 1 for one case, else 0")
     fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")
@@ -75,6 +79,7 @@ class ScribbleSettings(TrainSettings):
 
     learns_from: ClassVar[AnnotationKind] = "scribble"
     takes_unlabelled: ClassVar[bool] = True
+    turns_for_several: ClassVar[float] = 60.0
 
     first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
     target_ce: float = setting(1.0, 0, 100)
@@ -84,9 +89,18 @@ class ScribbleSettings(TrainSettings):
     correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")
     correct_every: float = setting(0.1, 0.001, 1)
     correction: float = setting(0.5, 0, 1, "the teacher's final share of the target, class by class as it learns")
+    correct_views: bool = setting(
+        False, hint="correct what the student sees at every step, not what is stored in rounds"
+    )
+    sharpening: float = setting(1.0, 0.1, 10, "exponent of what the teacher says; above 1 it says it more clearly")
+    unlabelled: float = setting(0.0, 0, 100, "agreement with the teacher on cases without any annotation")
+    unlabelled_from: float = setting(0.4, 0, 1, "share of the budget after which unlabelled cases take part")
+    confidence: float = setting(0.5, 0, 0.99, "probability up to which the teacher's word on them counts nothing")
     multi_scale: float = setting(0.0, 0, 100, "multi-scale prediction distillation at every step")
     contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")
     temperature: float = setting(2.0, 0.1, 100)
+    deep_supervision: float = setting(0.0, 0, 100, "the target, pooled, for heads on coarser levels too")
+    second_decoder: float = setting(0.0, 0, 100, "two decoders label for each other what is open (DMPLS); replaces all")
 
 
 @dataclass
@@ -105,6 +119,7 @@ class View:
     """How training items are seen: what :class:`TrainSettings` may leave open, with every choice made."""
 
     augmentation: float
+    rotation: float
     position: bool
     context: int
     fine_width: int
@@ -112,8 +127,8 @@ class View:
     several_scales: bool
 
 
-ONE_CASE = View(0.4, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False)
-SEVERAL_CASES = View(1.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True)
+ONE_CASE = View(0.4, rotation=20.0, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False)
+SEVERAL_CASES = View(1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True)
 
 
 def view_for(settings: TrainSettings, annotated: int) -> View:
@@ -124,7 +139,8 @@ def view_for(settings: TrainSettings, annotated: int) -> View:
     ``meets_strangers`` by its nature.
     """
     said = {f.name: getattr(settings, f.name) for f in dataclasses.fields(View)}
-    usual = ONE_CASE if annotated == 1 and not settings.meets_strangers else SEVERAL_CASES
+    several = dataclasses.replace(SEVERAL_CASES, rotation=settings.turns_for_several)
+    usual = ONE_CASE if annotated == 1 and not settings.meets_strangers else several
     return dataclasses.replace(usual, **{name: value for name, value in said.items() if value is not None})
 
 

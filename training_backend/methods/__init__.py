@@ -5,6 +5,11 @@ from typing import Any
 
 from training_backend.methods.method import Method
 from training_backend.methods.scribble import Scribble
+from training_backend.methods.shape_intensity import ShapeIntensity
 from training_backend.methods.supervised import Supervised
 
-METHODS: dict[str, Callable[[Any, Any, Any, Any, Any], Method]] = {"scribble": Scribble, "supervised": Supervised}
+METHODS: dict[str, Callable[[Any, Any, Any, Any, Any], Method]] = {
+    "scribble": Scribble,
+    "shape_intensity": ShapeIntensity,
+    "supervised": Supervised,
+}

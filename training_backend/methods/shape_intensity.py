@@ -1,0 +1,116 @@
+"""Dense labels to a student that keeps the shape when the intensities change: SIKD-style.
+
+    labels ──► picture, one intensity a class ──► teacher of shape ──► its decoder maps
+       │                                              │ gate                │
+       │                                              ▼                     ▼ feature distillation
+       └──► CE + Dice ──► student ◄── image, or image with every class in a contrast of its own
+
+Shape-intensity knowledge distillation (Frontiers of Computer Science 19:199705, arXiv 2409.17503) is known to us by
+abstract, figures and the public code of its cardiac task; nothing is taken from that code. The ``paper`` preset has
+its terms: teacher without skip connections on class means, raw maps of the last decoder level, weight 2, CE alone.
+Its optimiser schedule and batch norm are replaced by ours, and its late map is at half resolution here. What is
+our own: drawn intensities, maps of all levels, standardised maps, and painted views of the student.
+Stages: ``teacher``, then, if it has converged, ``student`` with its hints; else ``student`` by labels alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from slicer_kdseg.protocol.settings import ShapeIntensitySettings, View
+from training_backend.data.items import Items
+from training_backend.data.preprocess import Preprocess
+from training_backend.data.recontrast import draw_contrasts, recontrasted
+from training_backend.engine.checkpoint import Memory, Recalled
+from training_backend.engine.loop import Moment, Stage, Terms, generator_for
+from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
+from training_backend.methods.learner import Batch, Learner
+from training_backend.methods.method import Messenger
+from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
+from training_backend.networks.decoder_maps import decoded
+
+CONTRAST_SALT = 611_953
+
+
+class ShapeIntensity:
+    """The method over its items, whose belief is the dense label map itself."""
+
+    def __init__(
+        self, settings: ShapeIntensitySettings, items: Items, preprocess: Preprocess, view: View, messenger: Messenger
+    ) -> None:
+        self.settings, self.items, self.preprocess, self.messenger = settings, items, preprocess, messenger
+        self.learner = Learner(settings, items, preprocess, view)
+        how = ShapeTeaching(settings.paint, settings.teacher_skips, settings.all_maps, settings.standardised)
+        self.shape = ShapeTeacher(self.learner, how) if settings.feature > 0 else None
+        self.begins = settings.teacher_share if self.shape else 0.0
+        self.shape_dice: float | None = None
+        self.ready = self.shape is None
+        self.notes: dict[str, Any] = {}
+
+    def stages(self) -> Iterator[Stage]:
+        """``teacher`` where there is to be one, its gate, then ``student`` to the end of the budget."""
+        if self.shape is not None:
+            yield self.shape.stage(self.begins)
+            self._examine(self.shape)
+        self.ready = True
+        learner = self.learner
+        yield Stage("student", 1.0, learner.student, learner.optimizer, self.rate, self.teach, learner.follow)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the teacher of shape has passed its gate."""
+        return self.shape_dice is not None and self.shape_dice >= self.settings.gate
+
+    def rate(self, fraction: float) -> float:
+        return warm_then_linear(self._gone(fraction))
+
+    def teach(self, moment: Moment) -> Terms:
+        """The student looks at images, never at pictures: those it has only the teacher's word of."""
+        s, batch = self.settings, self._seen(self.learner.draw(moment), moment.step)
+        with self.learner.autocast():
+            seen = decoded(self.learner.student, batch.image)
+        logits = seen.logits.float()
+        terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target)}
+        if s.target_dice > 0:
+            terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
+        if self.shape is not None and self.trusted:
+            ramp = sigmoid_ramp(self._gone(moment.fraction), 0.0, s.ramp) if s.ramp else 1.0
+            terms["feature"] = ramp * s.feature * self.shape.hint(seen, batch, batch.target, moment.step)
+        return terms
+
+    def memory(self) -> Memory:
+        facts = Memory(facts={"shape_dice": self.shape_dice})
+        shape = self.shape.memory().named("shape") if self.shape is not None else Memory()
+        return self.learner.memory() | shape | facts
+
+    def remember(self, recalled: Recalled) -> None:
+        """The teacher is not examined twice: what was found is what holds."""
+        self.shape_dice = recalled.facts["shape_dice"]
+
+    def _examine(self, shape: ShapeTeacher) -> None:
+        if self.shape_dice is None:
+            self.shape_dice = shape.dice()
+            if not self.trusted:
+                self.messenger.say(
+                    f"The teacher of shape reached {self.shape_dice:.2f} on pictures it had not learnt from, it needs "
+                    f"{self.settings.gate:.2f} to teach; the student learns from the labels alone."
+                )
+        self.notes = {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.shape_dice, 4)}
+
+    def _seen(self, batch: Batch, step: int) -> Batch:
+        """The batch with a share of its images in other contrasts, class by class."""
+        s = self.settings
+        if not s.painted_views:
+            return batch
+        rng = generator_for(self.learner.seed + CONTRAST_SALT, step)
+        shown = batch.image.shape[1] - 3 * self.preprocess.position
+        image = batch.image.clone()
+        contrasts = draw_contrasts(len(image), batch.target.shape[1], self.items.dims, s.painted_views, rng)
+        image[:, :shown] = recontrasted(image[:, :shown], batch.target, contrasts)
+        return Batch(image, batch.clean, batch.target, batch.strokes)
+
+    def _gone(self, fraction: float) -> float:
+        """Share of the student's own stage, 0..1."""
+        return max(fraction - self.begins, 0.0) / (1.0 - self.begins)

@@ -1,0 +1,149 @@
+"""The teacher of shape: it learns from pictures in which every class has one intensity, then teaches its maps.
+
+A part for any method: ``stage()`` trains it, ``dice()`` tells whether it has converged, ``hint()`` pulls a student's
+decoder maps to what it makes of the picture of the same view. It never sees an image, so it has only shape to give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from training_backend.data.class_means import class_means, draw_intensities, painted
+from training_backend.engine.checkpoint import Memory
+from training_backend.engine.ema import follow, teacher_of
+from training_backend.engine.loop import Moment, Stage, Terms, generator_for
+from training_backend.engine.schedules import warm_then_linear
+from training_backend.losses.feature_distillation import feature_distillation
+from training_backend.losses.multi_scale_distillation import pooled
+from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
+from training_backend.methods.learner import Batch, Learner
+from training_backend.networks.decoder_maps import Decoded, decoded, without_skips
+from training_backend.networks.multi_scale_unet import MultiScaleUNet
+
+EXAMINED_BATCHES = 8
+KEPT_ASIDE = 5
+PAINT_SALT = 350_377
+
+
+@dataclass(frozen=True)
+class ShapeTeaching:
+    """``paint``: class means of the view, or intensities drawn for it; ``skips``: whether the teacher has skip
+    connections; ``all_maps``: teach every level of the decoder or its last one; ``standardised``: by channel;
+    ``confident``: least share of a class for a voxel to be painted."""
+
+    paint: Literal["means", "drawn"] = "drawn"
+    skips: bool = True
+    all_maps: bool = True
+    standardised: bool = True
+    confident: float = 0.0
+
+
+class ShapeTeacher:
+    """Learns from the items of ``learner`` but a fifth of the cases (or slices), by which it is examined."""
+
+    def __init__(self, learner: Learner, how: ShapeTeaching) -> None:
+        self.learner, self.how = learner, how
+        self.own, self.aside = _split(learner)
+        torch.manual_seed(learner.seed + PAINT_SALT)
+        self.network = MultiScaleUNet(replace(learner.shape, heads=0, fine_width=0)).to(learner.items.device)
+        if not how.skips:
+            without_skips(self.network)
+        self.kept = teacher_of(self.network)
+        rate = learner.settings.learning_rate
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = rate
+
+    def stage(self, until: float) -> Stage:
+        """From the first step to ``until`` of the budget."""
+
+        def rate(fraction: float) -> float:
+            return warm_then_linear(fraction / until)
+
+        return Stage("teacher", until, self.network, self.optimizer, rate, self.terms, self.follow)
+
+    def terms(self, moment: Moment) -> Terms:
+        """Picture in, labels out."""
+        batch = self.learner.draw(moment, among=self.own)
+        known = confident(batch.target, self.how.confident)
+        with self.learner.autocast():
+            logits = self.network(self.picture(batch, known, moment.step))
+        logits = logits.float()
+        return {"shape_ce": soft_cross_entropy(logits, known), "shape_dice": soft_dice(logits, known)}
+
+    def follow(self, moment: Moment) -> None:
+        follow(self.kept, self.network, moment.step, self.learner.settings.momentum)
+
+    @torch.no_grad()
+    def dice(self) -> float:
+        """Mean Dice over the classes on pictures of items that it has not learnt from.
+
+        The pictures are made of the reference: this says whether it may teach, never how good anything is.
+        """
+        both = total = torch.zeros(self.learner.shape.out_channels, device=self.learner.items.device)
+        for step in range(EXAMINED_BATCHES):
+            batch = self.learner.draw(Moment(step, 0.0), among=self.aside)
+            known = confident(batch.target, self.how.confident)
+            with self.learner.autocast():
+                said = self.kept(self.picture(batch, known, step)).argmax(dim=1)
+            spoken = known.sum(dim=1) > 0
+            said, true = said[spoken], known.argmax(dim=1)[spoken]
+            both = both + torch.bincount(true[said == true], minlength=len(both))
+            total = total + torch.bincount(said, minlength=len(both)) + torch.bincount(true, minlength=len(both))
+        present = total[1:] > 0
+        return float((2.0 * both[1:] / total[1:].clamp_min(1))[present].mean()) if present.any() else 0.0
+
+    def hint(self, seen: Decoded, batch: Batch, target: Tensor, step: int) -> Tensor:
+        """Distance of a student's maps to the teacher's, unweighted 0-d; only the student gets a gradient.
+
+        ``seen``: what the student makes of ``batch.image``; ``target`` (B, K+1, *window): the regions to paint.
+        """
+        known = confident(target, self.how.confident)
+        with torch.no_grad(), self.learner.autocast():
+            taught = decoded(self.kept, self.picture(batch, known, step)).maps
+        levels = len(taught) if self.how.all_maps else 1
+        counts = known.sum(dim=1, keepdim=True)
+        terms = [
+            feature_distillation(own.float(), his.float(), pooled(counts, own.shape[2:]), self.how.standardised)
+            for own, his in zip(seen.maps[:levels], taught[:levels], strict=True)
+        ]
+        return torch.stack(terms).mean()
+
+    def picture(self, batch: Batch, known: Tensor, step: int) -> Tensor:
+        """(B, C, *window): every intensity channel painted by class; position channels stay as they are."""
+        shown = batch.image.shape[1] - 3 * self.learner.preprocess.position
+        image = batch.image[:, :shown]
+        if self.how.paint == "means":
+            intensities = class_means(image, known)
+        else:
+            rng = generator_for(self.learner.seed + PAINT_SALT, step)
+            intensities = draw_intensities(len(image), shown, known.shape[1], rng).to(image.device)
+        return torch.cat([painted(intensities, known), batch.image[:, shown:]], dim=1)
+
+    def memory(self) -> Memory:
+        return Memory({"network": self.network, "kept": self.kept}, {"optimizer": self.optimizer})
+
+
+def confident(target: Tensor, least: float) -> Tensor:
+    """``target`` (B, K+1, *spatial) where its largest share is at least ``least``, else 0: nobody knows."""
+    return target * (target.amax(dim=1, keepdim=True) >= least) if least else target
+
+
+def _split(learner: Learner) -> tuple[Tensor, Tensor]:
+    """Items to learn from and items to be examined by: whole cases, or slices where there are fewer than five cases.
+
+    A single volume in 3-D is both: there is nothing that could be kept aside.
+    """
+    items = learner.items
+    places, every = items.places("annotated"), items.of("annotated")
+    if len(places) >= KEPT_ASIDE:
+        spans = [items.spans[place] for place in places[KEPT_ASIDE // 2 :: KEPT_ASIDE]]
+        aside = torch.cat([torch.arange(span.start, span.stop) for span in spans])
+    else:
+        aside = every[KEPT_ASIDE // 2 :: KEPT_ASIDE]
+    own = every[~torch.isin(every, aside)]
+    return (own, aside) if len(own) and len(aside) else (every, every)

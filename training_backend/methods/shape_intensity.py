@@ -43,7 +43,7 @@ class ShapeIntensity:
         self.settings, self.items, self.preprocess, self.messenger = settings, items, preprocess, messenger
         self.learner = Learner(settings, items, preprocess, view)
         how = ShapeTeaching(settings.paint, settings.teacher_skips, settings.all_maps, settings.standardised)
-        self.shape = ShapeTeacher(self.learner, how) if settings.feature > 0 else None
+        self.shape = ShapeTeacher(self.learner, how) if settings.feature > 0 or settings.inherit else None
         self.begins = settings.teacher_share if self.shape else 0.0
         self.shape_dice: float | None = None
         self.ready = self.shape is None
@@ -75,7 +75,7 @@ class ShapeIntensity:
         terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target)}
         if s.target_dice > 0:
             terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
-        if self.shape is not None and self.trusted:
+        if self.shape is not None and self.trusted and s.feature > 0:
             ramp = sigmoid_ramp(self._gone(moment.fraction), 0.0, s.ramp) if s.ramp else 1.0
             terms["feature"] = ramp * s.feature * self.shape.hint(seen, batch, batch.target, moment.step)
         return terms
@@ -86,7 +86,7 @@ class ShapeIntensity:
         return self.learner.memory() | shape | facts
 
     def remember(self, recalled: Recalled) -> None:
-        """The teacher is not examined twice: what was found is what holds."""
+        """The teacher is examined, and bequeathes, only once: what was found is what holds."""
         self.shape_dice = recalled.facts["shape_dice"]
 
     def _examine(self, shape: ShapeTeacher) -> None:
@@ -97,6 +97,9 @@ class ShapeIntensity:
                     f"The teacher of shape reached {self.shape_dice:.2f} on pictures it had not learnt from, it needs "
                     f"{self.settings.gate:.2f} to teach; the student learns from the labels alone."
                 )
+            elif self.settings.inherit:
+                shape.bequeath(self.learner.student)
+                shape.bequeath(self.learner.teacher)
         self.notes = {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.shape_dice, 4)}
 
     def _seen(self, batch: Batch, step: int) -> Batch:

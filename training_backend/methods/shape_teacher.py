@@ -113,6 +113,13 @@ class ShapeTeacher:
         ]
         return torch.stack(terms).mean()
 
+    def bequeath(self, student: MultiScaleUNet) -> None:
+        """Let ``student`` begin with the teacher's weights, wherever both have the same part."""
+        own, his = student.state_dict(), self.kept.state_dict()
+        student.load_state_dict(
+            {name: his[name] if _fits(his.get(name), value) else value for name, value in own.items()}
+        )
+
     def picture(self, batch: Batch, known: Tensor, step: int) -> Tensor:
         """(B, C, *window): every intensity channel painted by class; position channels stay as they are."""
         shown = batch.image.shape[1] - 3 * self.learner.preprocess.position
@@ -126,6 +133,10 @@ class ShapeTeacher:
 
     def memory(self) -> Memory:
         return Memory({"network": self.network, "kept": self.kept}, {"optimizer": self.optimizer})
+
+
+def _fits(value: Tensor | None, place: Tensor) -> bool:
+    return value is not None and value.shape == place.shape
 
 
 def confident(target: Tensor, least: float) -> Tensor:

@@ -112,6 +112,7 @@ class ShapeIntensitySettings(TrainSettings):
     target_ce: float = setting(1.0, 0, 100)
     target_dice: float = setting(1.0, 0, 100)
     feature: float = setting(1.0, 0, 100, "the teacher of shape pulls the student's maps; 0 = there is no such teacher")
+    inherit: bool = setting(True, hint="the student begins with the weights of the teacher of shape")
     all_maps: bool = setting(True, hint="maps of every decoder level, else the last one only")
     standardised: bool = setting(True, hint="compare maps channel by channel at mean 0 and deviation 1, else raw")
     ramp: float = setting(0.3, 0, 1, "share of the student's stage over which the hints rise to their weight; 0 = none")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from training_backend.losses.class_contrast import class_contrast
+from training_backend.losses.mixed_pseudo_labels import SMALL, mixed_pseudo_labels
 from training_backend.losses.multi_scale_distillation import multi_scale_distillation
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
@@ -146,3 +147,32 @@ def test_contrast_of_a_single_class_is_zero():
     loss.backward()
     assert loss.item() == 0.0
     assert student.grad.abs().sum() == 0.0
+
+
+def test_mixed_pseudo_labels_by_hand():
+    sure = torch.tensor([[[50.0, -50.0], [-50.0, 50.0]]])
+    assert mixed_pseudo_labels(sure, sure, 0.5).item() == pytest.approx(0.0, abs=1e-6)
+    unsure = torch.zeros(1, 2, 2)
+    half = 1 - (2 * 0.5 + SMALL) / (0.5 + 1.0 + SMALL)
+    assert mixed_pseudo_labels(sure, unsure, 1.0).item() == pytest.approx(half / 2, rel=1e-5)
+
+
+def test_mixed_pseudo_labels_like_numpy():
+    first, second = random_logits(2, 3, 4, 5), random_logits(2, 3, 4, 5, seed=9)
+    p, q = (np.exp(log_softmax(z.detach().numpy())) for z in (first, second))
+    y = np.eye(3)[(0.3 * p + 0.7 * q).argmax(axis=1)].transpose(0, 3, 1, 2)
+    losses = []
+    for said in (p, q):
+        dice = [
+            (2 * (said[:, c] * y[:, c]).sum() + SMALL) / ((said[:, c] ** 2).sum() + y[:, c].sum() + SMALL)
+            for c in range(3)
+        ]
+        losses.append(1 - np.mean(dice))
+    assert mixed_pseudo_labels(first, second, 0.3).item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_mixed_pseudo_labels_teach_both_decoders():
+    first, second = random_logits(2, 3, 4, 5), random_logits(2, 3, 4, 5, seed=9)
+    mixed_pseudo_labels(first, second, 0.3).backward()
+    assert first.grad.abs().sum() > 0
+    assert second.grad.abs().sum() > 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from training_backend.methods.cross_modality import CrossModality
 from training_backend.methods.method import Method
 from training_backend.methods.scribble import Scribble
 from training_backend.methods.shape_intensity import ShapeIntensity
@@ -10,6 +11,7 @@ from training_backend.methods.supervised import Supervised
 
 METHODS: dict[str, Callable[[Any, Any, Any, Any, Any], Method]] = {
     "scribble": Scribble,
+    "cross_modality": CrossModality,
     "shape_intensity": ShapeIntensity,
     "supervised": Supervised,
 }

@@ -131,9 +131,51 @@ class SupervisedSettings(TrainSettings):
     target_dice: float = setting(1.0, 0, 100)
 
 
+@dataclass
+class CrossModalitySettings(TrainSettings):
+    """MKD-style mutual distillation with cases of another kind of image; see training_backend.methods.cross_modality.
+
+    A weight of 0 is off.
+    """
+
+    takes_unlabelled: ClassVar[bool] = True
+    takes_assistants: ClassVar[bool] = True
+    meets_strangers: ClassVar[bool] = True
+
+    students: Literal["two", "one"] = setting(
+        "two", hint="one = joint training on both kinds of images, no distillation"
+    )
+    alignment: Literal["none", "hist", "classmap", "fourier", "gan"] = setting(
+        "classmap", hint="how assistant images are made to look like target images"
+    )
+    match_size: bool = setting(
+        True, hint="scale the assistants until the labelled classes are as large as the targets'"
+    )
+    target_ce: float = setting(1.0, 0, 100)
+    target_dice: float = setting(1.0, 0, 100)
+    synthetic_ce: float = setting(1.0, 0, 100, "the second student's loss on aligned assistant images")
+    synthetic_dice: float = setting(1.0, 0, 100)
+    synthetic_to_real: float = setting(0.5, 0, 100, "the student of the assistants teaches the student of the targets")
+    real_to_synthetic: float = setting(0.5, 0, 100, "and the other way round")
+    distil_on: Literal["target", "own", "both"] = setting("target", hint="images on which the students compare notes")
+    unlabelled: bool = setting(True, hint="they compare notes on unlabelled target images too")
+    temperature: float = setting(2.0, 0.1, 100)
+    foreground: float = setting(0.0, 0, 100, "extra weight of voxels that the teacher calls foreground")
+    warm_up: float = setting(0.3, 0.001, 1, "share of the mutual stage over which distillation rises to its weight")
+    least_agreement: float = setting(0.5, 0, 1, "Dice between the students below which the second one is not heard")
+    merge_from: float = setting(0.75, 0.01, 1, "share of the budget after which both are merged into one; 1 = never")
+    merge_rate: float = setting(0.4, 0.001, 1, "learning rate of merging, as a share of the usual one")
+    merge_soft: float = setting(1.0, 0, 100, "what both believe together, taught to the one that is kept")
+    merge_synthetic: float = setting(1.0, 0, 100, "aligned assistant images with their labels, while merging")
+    gan_share: float = setting(0.3, 0.01, 0.9, "share of the budget that alignment 'gan' learns for")
+    gan_cycle: float = setting(10.0, 0, 100, "weight of cycle consistency in alignment 'gan'")
+    gan_rate: float = setting(2e-4, 1e-6, 1, "learning rate of alignment 'gan'")
+
+
 SETTINGS: dict[str, type[TrainSettings]] = {
     "shape_intensity": ShapeIntensitySettings,
     "scribble": ScribbleSettings,
+    "cross_modality": CrossModalitySettings,
     "supervised": SupervisedSettings,
 }
 

@@ -1,0 +1,70 @@
+"""The align stage without training: assistant items in the likeness of one annotated target case after another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training_backend.data.alignment import Alignment, Labelled, aligned
+from training_backend.data.items import Items, as_items
+from training_backend.data.preprocess import Preprocess
+from training_backend.losses.partial_cross_entropy import UNSPOKEN
+
+STEPS_WORN = 10
+MOST_LIKENESSES = 4
+
+
+class Likenesses:
+    """Puts aligned images where the items have the assistants' own, and keeps those.
+
+    One target case pins one scanner state, so every ``STEPS_WORN`` steps each assistant is shown in the
+    likeness of the next case. Which one depends on the step alone, so a restarted run sees the same.
+    """
+
+    def __init__(self, items: Items, preprocess: Preprocess, how: Alignment) -> None:
+        self.items, self.preprocess, self.how = items, preprocess, how
+        self.places = items.places("assistant")
+        self.natural = {place: items.whole_image(place).clone() for place in self.places}
+        self._images: list[dict[int, Tensor]] = []
+        self._made_for: tuple[int, int] | None = None
+        self._worn = -1
+
+    def wear(self, step: int) -> None:
+        """Make the items show the likenesses of ``step``; they are made anew when the targets' labels have changed."""
+        if not self.places or self.how == "none":
+            return
+        annotated = self.items.of("annotated")
+        spoken = int((self.items.strokes[annotated] != UNSPOKEN).sum())
+        if self._made_for != (self.items.edition, spoken):
+            self._made_for, self._images, self._worn = (self.items.edition, spoken), self._made(), -1
+        version = step // STEPS_WORN % len(self._images)
+        if version != self._worn:
+            self._worn = version
+            for place, image in self._images[version].items():
+                self.put(place, image)
+
+    def put(self, place: int, image: Tensor) -> None:
+        """(C, D', H', W') for the assistant at ``place``."""
+        size = [int(n) for n in self.items.sizes[self.items.spans[place].start]]
+        inner = tuple(slice(0, n) for n in size)
+        self.items.image[(self.items.spans[place], slice(None), *inner)] = as_items(image, self.items.dims)
+
+    def _made(self) -> list[dict[int, Tensor]]:
+        targets = self.items.places("annotated")
+        versions = range(min(len(targets), MOST_LIKENESSES))
+        return [
+            {place: self._one(place, targets[(n + version) % len(targets)]) for n, place in enumerate(self.places)}
+            for version in versions
+        ]
+
+    def _one(self, place: int, target: int) -> Tensor:
+        """The image of assistant ``place`` in the likeness of ``target``, with its channels of context and position."""
+        own = self.natural[place]
+        labels = [self.items.strokes_of(p).cpu().numpy() for p in (place, target)]
+        image = aligned(
+            Labelled(own[0].cpu().numpy(), labels[0]),
+            Labelled(self.items.whole_image(target)[0].cpu().numpy(), labels[1]),
+            self.how,
+        )
+        changed = self.preprocess.with_context(torch.from_numpy(image)[None]).to(own)
+        return torch.cat([changed, own[len(changed) :]])

@@ -71,7 +71,7 @@ class CrossModality:
     def stages(self) -> Iterator[Stage]:
         """``align`` (steps of its own with a GAN only), ``mutual`` and, for a pair, ``merge``."""
         s = self.settings
-        if not self.assisted:
+        if not self.assisted and s.students == "two":
             self.messenger.say(
                 "There are no assistant cases: two students learn from the same targets and from each other."
             )

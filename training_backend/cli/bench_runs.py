@@ -37,8 +37,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trained:
-    """``model``: the last one, loaded back; ``first`` and ``shown``: what a user was shown first
-    and last, (D, H, W) ids by case id; ``said``: what the run had to say; ``method``: what has been trained, with all its networks."""
+    """``model``: the last one, loaded back; ``first`` and ``shown``: what a user was shown first and last, (D, H, W)
+    ids by case id; ``said``: what the run had to say; ``method``: what has been trained, with all its networks."""
 
     model: Model
     first: dict[str, Any]

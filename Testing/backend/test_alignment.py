@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
-from training_backend.data.alignment import ALIGNMENTS, Labelled, aligned
+from training_backend.data.alignment import ALIGNMENTS, Labelled, aligned, contrast_agreement
 from training_backend.data.assistants import Assistant, fitted, renamed, shared_names, size_ratio
 from training_backend.data.cases import spacing_mm
 from training_backend.data.phantom import phantom
@@ -48,6 +48,14 @@ def test_classmap_is_smooth_where_classes_meet():
     flat = Labelled(np.zeros_like(assistant.image), assistant.labels)
     step = np.abs(np.diff(aligned(flat, target, "classmap"), axis=2)).max()
     assert step < 0.75 * (target.image[target.labels == 1].mean() - target.image[target.labels == 0].mean())
+
+
+def test_contrasts_agree_or_not():
+    assistant, target = two_kinds()
+    alike = Labelled(*phantom((6, 48, 48), seed=5))
+    assert contrast_agreement([assistant], [target]) < -0.5
+    assert contrast_agreement([alike], [target, target]) > 0.95
+    assert contrast_agreement([alike], [Labelled(target.image, np.zeros_like(target.labels))]) == 0.0
 
 
 def test_hist_gives_the_target_s_distribution():

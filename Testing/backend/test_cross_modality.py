@@ -199,6 +199,17 @@ def test_assistants_take_turns_at_the_targets_likeness_and_only_in_training_imag
     assert torch.equal(method.items.image[: len(others)], others)
 
 
+def test_auto_aligns_only_where_contrasts_differ():
+    inverted = a_method(alignment="auto")
+    assert inverted.notes["alignment"] == inverted.likenesses.how == "classmap"
+    items = inverted.items
+    items.image = (
+        torch.where(torch.arange(len(items))[:, None, None, None] >= items.spans[2].start, -1, 1) * items.image
+    )
+    again = CrossModality(inverted.settings, items, inverted.real.preprocess, inverted.real.view, Messenger())
+    assert again.notes["alignment"] == "none"
+
+
 def test_gan_alignment_translates_before_the_students_learn():
     method = a_method(alignment="gan", gan_share=0.5, gan_rate=1e-2, merge_from=0.75)
     natural = {place: image.clone() for place, image in method.likenesses.natural.items()}

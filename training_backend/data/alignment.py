@@ -7,7 +7,7 @@ a case that is to be segmented has no labels to be aligned by.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,21 @@ class Labelled:
 
     image: np.ndarray
     labels: np.ndarray
+
+
+def contrast_agreement(assistants: Sequence[Labelled], targets: Sequence[Labelled]) -> float:
+    """Mean correlation of class means over all pairs, -1..1; 0 where none shares three classes, background included.
+
+    Near 1 the two kinds of image show the same tissues bright, and an assistant needs no other look.
+    """
+    found = []
+    for assistant in assistants:
+        for target in targets:
+            shared = _shared(assistant, target)
+            means = [[side.image[side.labels == c].mean() for c in shared] for side in (assistant, target)]
+            if len(shared) > 2 and np.std(means[0]) > 0 and np.std(means[1]) > 0:
+                found.append(float(np.corrcoef(means)[0, 1]))
+    return float(np.mean(found)) if found else 0.0
 
 
 def aligned(assistant: Labelled, target: Labelled, how: Alignment) -> np.ndarray:

@@ -50,7 +50,6 @@ class CrossModality:
         messenger: Messenger,
     ) -> None:
         self.settings, self.items, self.messenger = settings, items, messenger
-        self.notes: dict[str, Any] = {}
         self.real = self.learner = Learner(settings, items, preprocess, view)
         self.synthetic = Learner(settings, items, preprocess, view, seed=1)
         self.elder = teacher_of(self.real.teacher)
@@ -63,6 +62,7 @@ class CrossModality:
         self.assisted = bool(items.places("assistant"))
         self.known = known_to_assistants(items)
         self.likenesses = Likenesses(items, preprocess, "none" if settings.alignment == "gan" else settings.alignment)
+        self.notes: dict[str, Any] = {"alignment": settings.alignment if self._translates() else self.likenesses.how}
         self.translation = ImageTranslation(settings, self.real, self.likenesses) if self._translates() else None
         self.ready = self.translation is None
         self.begins = settings.gan_share if self.translation else 0.0

@@ -145,8 +145,8 @@ class CrossModalitySettings(TrainSettings):
     students: Literal["two", "one"] = setting(
         "two", hint="one = joint training on both kinds of images, no distillation"
     )
-    alignment: Literal["none", "hist", "classmap", "fourier", "gan"] = setting(
-        "classmap", hint="how assistant images are made to look like target images"
+    alignment: Literal["auto", "none", "hist", "classmap", "fourier", "gan"] = setting(
+        "classmap", hint="how assistants are made to look like targets; auto = classmap if contrasts differ, else none"
     )
     match_size: bool = setting(
         True, hint="scale the assistants until the labelled classes are as large as the targets'"

@@ -31,7 +31,7 @@ VOTE_SCALE = 2.0
 
 @dataclass(frozen=True)
 class Stacking:
-    """How the stacked nets are made: one a fold. ``folds``: in all, at least two a case; ``mix``: the votes'
+    """How the stacked nets are made: one a fold. ``folds``: in all, each case in two at least; ``mix``: the votes'
     weight beside the nets' 1; ``win``: the nets must bring the votes' log loss down to this share of it."""
 
     folds: int = 4
@@ -81,7 +81,8 @@ class FirstTeachers:
         looks = [torch.from_numpy(appearance(case.image, case.spacing_mm)) for case in cases]
         folds = max(2, round(self.how.folds / len(cases)))
         pairs = zip(cases, looks, strict=True)
-        self._learn([part for case, look in pairs for part in _examples(case, look, self.classes, folds)])
+        parts = [part for case, look in pairs for part in _examples(case, look, self.classes, folds)]
+        self._learn([_together(parts[k :: self.how.folds]) for k in range(min(self.how.folds, len(parts)))])
         if not self.nets:
             return list(cast)
         return [
@@ -155,6 +156,11 @@ def _examples(case: Seen, look: Tensor, classes: int, folds: int) -> list[Exampl
         answers = torch.from_numpy(case.strokes.ravel()[rows].astype(np.int64))
         examples.append(Examples(torch.cat([look[rows], vote[rows]], dim=1), answers))
     return examples
+
+
+def _together(parts: Sequence[Examples]) -> Examples:
+    """One fold of several cases: a net for each part would cost ten scribbled cases half a minute."""
+    return Examples(torch.cat([part.inputs for part in parts]), torch.cat([part.answers for part in parts]))
 
 
 def _columns(vote: Tensor) -> Tensor:

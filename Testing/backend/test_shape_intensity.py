@@ -114,7 +114,7 @@ def test_the_student_waits_for_the_teacher_and_then_begins_with_its_weights():
 
 def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teacher():
     method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0, inherit=False)
-    method.shape_dice = 1.0
+    method.shape.found = 1.0
     terms = method.teach(Moment(3, 0.6))
     terms["feature"].backward()
     first = next(iter(method.learner.student.parameters()))
@@ -131,7 +131,7 @@ def test_the_gate_refuses_a_teacher_of_random_weights_and_says_so():
     next(stages)
     before = state(method.shape.kept)
     assert not torch.equal(state(method.learner.student), before)
-    assert not method.trusted
+    assert not method.shape.trusted
     assert "feature" not in method.teach(Moment(1, 0.5))
     assert "labels alone" in said[0]
     assert method.notes["shape_teacher"] == "refused"
@@ -139,7 +139,7 @@ def test_the_gate_refuses_a_teacher_of_random_weights_and_says_so():
 
 def test_the_student_is_shown_images_and_never_the_picture():
     method = a_method(painted_views=0.0)
-    method.shape_dice = 1.0
+    method.shape.found = 1.0
     shown = []
     method.learner.student.register_forward_pre_hook(lambda _module, inputs: shown.append(inputs[0]))
     method.teach(Moment(3, 0.6))
@@ -167,7 +167,7 @@ def test_whole_cases_are_kept_aside_where_there_are_enough_and_slices_where_not(
 
 def test_unsure_voxels_are_not_painted():
     method = a_method()
-    shape = ShapeTeacher(method.learner, ShapeTeaching(confident=0.8))
+    shape = ShapeTeacher(method.learner, ShapeTeaching(confident=0.8), Messenger())
     batch = method.learner.draw(Moment(0, 0.0))
     unsure = torch.full_like(batch.target, 0.25)
     maps = decoded(method.learner.student, batch.image)
@@ -181,7 +181,7 @@ def test_every_term_has_a_switch():
     assert alone.ready
     assert [r.stage for r in train(alone.stages(), Budget(60, steps=2))] == ["student"] * 2
     method = a_method(feature=0.0, target_dice=0.0)
-    method.shape_dice = 1.0
+    method.shape.found = 1.0
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
 
 
@@ -190,7 +190,7 @@ def test_shape_is_learnt_on_phantoms_by_teacher_and_student():
     easy = {"augmentation": 1.0, "shading": 1.0, "crops": False, "gate": 0.7}
     method = a_method(cases=5, steps=800, channels=8, levels=4, batch=4, teacher_share=0.5, **easy)
     list(train(method.stages(), Budget(60, steps=800)))
-    assert method.trusted
+    assert method.shape.trusted
     image, labels = phantom((6, 48, 48), seed=9)
     probability = predict(
         method.learner.teacher, method.preprocess.image(image, SPACING), method.learner.shape.divisor()

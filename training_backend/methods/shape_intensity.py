@@ -40,12 +40,14 @@ class ShapeIntensity:
     def __init__(
         self, settings: ShapeIntensitySettings, items: Items, preprocess: Preprocess, view: View, messenger: Messenger
     ) -> None:
-        self.settings, self.items, self.preprocess, self.messenger = settings, items, preprocess, messenger
+        self.settings, self.items, self.preprocess = settings, items, preprocess
         self.learner = Learner(settings, items, preprocess, view)
-        how = ShapeTeaching(settings.paint, settings.teacher_skips, settings.all_maps, settings.standardised)
-        self.shape = ShapeTeacher(self.learner, how) if settings.feature > 0 or settings.inherit else None
+        how = ShapeTeaching(
+            settings.paint, settings.teacher_skips, settings.all_maps, settings.standardised, gate=settings.gate
+        )
+        wanted = settings.feature > 0 or settings.inherit
+        self.shape = ShapeTeacher(self.learner, how, messenger) if wanted else None
         self.begins = settings.teacher_share if self.shape else 0.0
-        self.shape_dice: float | None = None
         self.ready = self.shape is None
         self.notes: dict[str, Any] = {}
 
@@ -53,15 +55,10 @@ class ShapeIntensity:
         """``teacher`` where there is to be one, its gate, then ``student`` to the end of the budget."""
         if self.shape is not None:
             yield self.shape.stage(self.begins)
-            self._examine(self.shape)
+            self._hand_over(self.shape)
         self.ready = True
         learner = self.learner
         yield Stage("student", 1.0, learner.student, learner.optimizer, self.rate, self.teach, learner.follow)
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the teacher of shape has passed its gate."""
-        return self.shape_dice is not None and self.shape_dice >= self.settings.gate
 
     def rate(self, fraction: float) -> float:
         return warm_then_linear(self._gone(fraction))
@@ -75,32 +72,25 @@ class ShapeIntensity:
         terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target)}
         if s.target_dice > 0:
             terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
-        if self.shape is not None and self.trusted and s.feature > 0:
+        if self.shape is not None and self.shape.trusted and s.feature > 0:
             ramp = sigmoid_ramp(self._gone(moment.fraction), 0.0, s.ramp) if s.ramp else 1.0
             terms["feature"] = ramp * s.feature * self.shape.hint(seen, batch, batch.target, moment.step)
         return terms
 
     def memory(self) -> Memory:
-        facts = Memory(facts={"shape_dice": self.shape_dice})
-        shape = self.shape.memory().named("shape") if self.shape is not None else Memory()
-        return self.learner.memory() | shape | facts
+        own = self.learner.memory()
+        return own | self.shape.memory() if self.shape is not None else own
 
     def remember(self, recalled: Recalled) -> None:
-        """The teacher is examined, and bequeathes, only once: what was found is what holds."""
-        self.shape_dice = recalled.facts["shape_dice"]
+        """The teacher is examined, and bequeathes, only once."""
+        if self.shape is not None:
+            self.shape.remember(recalled)
 
-    def _examine(self, shape: ShapeTeacher) -> None:
-        if self.shape_dice is None:
-            self.shape_dice = shape.dice()
-            if not self.trusted:
-                self.messenger.say(
-                    f"The teacher of shape reached {self.shape_dice:.2f} on pictures it had not learnt from, it needs "
-                    f"{self.settings.gate:.2f} to teach; the student learns from the labels alone."
-                )
-            elif self.settings.inherit:
-                shape.bequeath(self.learner.student)
-                shape.bequeath(self.learner.teacher)
-        self.notes = {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.shape_dice, 4)}
+    def _hand_over(self, shape: ShapeTeacher) -> None:
+        if shape.examine() and shape.trusted and self.settings.inherit:
+            shape.bequeath(self.learner.student)
+            shape.bequeath(self.learner.teacher)
+        self.notes = shape.notes
 
     def _seen(self, batch: Batch, step: int) -> Batch:
         """The batch with a share of its images in other contrasts, class by class."""

@@ -1,19 +1,20 @@
 """The teacher of shape: it learns from pictures in which every class has one intensity, then teaches its maps.
 
-A part for any method: ``stage()`` trains it, ``dice()`` tells whether it has converged, ``hint()`` pulls a student's
-decoder maps to what it makes of the picture of the same view. It never sees an image, so it has only shape to give.
+A part for any method: ``stage()`` trains it, ``examine()`` asks whether it has converged and may teach (an unconverged
+one wrecks its student), ``hint()`` pulls a student's decoder maps to what it makes of the picture of the same view.
+It never sees an image, so it has only shape to give.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from training_backend.data.class_means import class_means, draw_intensities, painted
-from training_backend.engine.checkpoint import Memory
+from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.schedules import warm_then_linear
@@ -21,6 +22,7 @@ from training_backend.losses.feature_distillation import feature_distillation
 from training_backend.losses.multi_scale_distillation import pooled
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
+from training_backend.methods.method import Messenger
 from training_backend.networks.decoder_maps import Decoded, decoded, without_skips
 from training_backend.networks.multi_scale_unet import MultiScaleUNet
 
@@ -33,20 +35,22 @@ PAINT_SALT = 350_377
 class ShapeTeaching:
     """``paint``: class means of the view, or intensities drawn for it; ``skips``: whether the teacher has skip
     connections; ``all_maps``: teach every level of the decoder or its last one; ``standardised``: by channel;
-    ``confident``: least share of a class for a voxel to be painted."""
+    ``confident``: least share of a class for a voxel to be painted; ``gate``: least Dice of one that may teach."""
 
     paint: Literal["means", "drawn"] = "drawn"
     skips: bool = True
     all_maps: bool = True
     standardised: bool = True
     confident: float = 0.0
+    gate: float = 0.9
 
 
 class ShapeTeacher:
     """Learns from the items of ``learner`` but a fifth of the cases (or slices), by which it is examined."""
 
-    def __init__(self, learner: Learner, how: ShapeTeaching) -> None:
-        self.learner, self.how = learner, how
+    def __init__(self, learner: Learner, how: ShapeTeaching, messenger: Messenger) -> None:
+        self.learner, self.how, self.messenger = learner, how, messenger
+        self.found: float | None = None
         self.own, self.aside = _split(learner)
         torch.manual_seed(learner.seed + PAINT_SALT)
         self.network = MultiScaleUNet(replace(learner.shape, heads=0, fine_width=0)).to(learner.items.device)
@@ -77,6 +81,27 @@ class ShapeTeacher:
 
     def follow(self, moment: Moment) -> None:
         follow(self.kept, self.network, moment.step, self.learner.settings.momentum)
+
+    @property
+    def trusted(self) -> bool:
+        return self.found is not None and self.found >= self.how.gate
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """For the model card."""
+        return {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.found or 0.0, 4)}
+
+    def examine(self) -> bool:
+        """Whether it is examined now, and not in an earlier life of the job; tells the user of a refusal."""
+        if self.found is not None:
+            return False
+        self.found = self.dice()
+        if not self.trusted:
+            self.messenger.say(
+                f"The teacher of shape reached {self.found:.2f} on pictures it had not learnt from, it needs "
+                f"{self.how.gate:.2f} to teach; the student learns from the labels alone."
+            )
+        return True
 
     @torch.no_grad()
     def dice(self) -> float:
@@ -132,7 +157,11 @@ class ShapeTeacher:
         return torch.cat([painted(intensities, known), batch.image[:, shown:]], dim=1)
 
     def memory(self) -> Memory:
-        return Memory({"network": self.network, "kept": self.kept}, {"optimizer": self.optimizer})
+        modules = {"network": self.network, "kept": self.kept}
+        return Memory(modules, {"optimizer": self.optimizer}, facts={"found": self.found}).named("shape")
+
+    def remember(self, recalled: Recalled) -> None:
+        self.found = recalled.facts["shape.found"]
 
 
 def _fits(value: Tensor | None, place: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """Who teaches whom across kinds of images, what leaves as a model, and what happens without assistants."""
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Warned
 from slicer_kdseg.protocol.settings import resolve, view_for
+from training_backend.cli.main import main
 from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data import preprocess
+from training_backend.data.cases import write_volume
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
@@ -310,3 +313,61 @@ def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, two_kinds
     pairs = zip(whole.method.pair.parameters(), second.method.pair.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert (whole.method.heard, whole.method.next_question) == (second.method.heard, second.method.next_question)
+
+
+def two_folders(root: Path, names: dict[str, str]) -> tuple[Path, Path]:
+    """Targets (anna labelled, cleo not) and assistants whose classes carry other numbers, and ``names``."""
+    for kind, numbers in (("targets", (1, 2, 3)), ("assistants", (3, 1, 2))):
+        for seed, name in enumerate(("anna", "cleo")):
+            image, labels = phantom((8, 32, 32), seed=seed)
+            write_volume(root / kind / "images" / f"{name}.nii.gz", image, AFFINE)
+            if kind == "assistants" or name == "anna":
+                own = np.array([0, *numbers], np.uint8)[labels]
+                write_volume(root / kind / "labels" / f"{name}.nii.gz", own, AFFINE)
+        called = dict(zip(numbers, ("ball", "shell", "rod"), strict=True))
+        if kind == "assistants":
+            called = {id_: names.get(name, name) for id_, name in called.items()}
+        book = {"classes": {str(id_): {"name": name} for id_, name in called.items()}}
+        (root / kind / "labels.json").write_text(json.dumps(book))
+    return root / "targets", root / "assistants"
+
+
+def the_command(targets: Path, assistants: Path, out: Path) -> list[str]:
+    tiny = [f"--set={text}" for text in ("channels=4", "levels=2", "slice_size=32", "device=cpu", "steps=3")]
+    return [
+        "train",
+        "cross_modality",
+        "--cases",
+        str(targets),
+        "--assistant",
+        str(assistants),
+        "--out",
+        str(out),
+        *tiny,
+    ]
+
+
+def test_the_command_line_matches_classes_by_name_and_segments_the_targets_only(tmp_path, capsys, monkeypatch):
+    taught: list[TrainingCase] = []
+    monkeypatch.setattr(
+        "training_backend.jobs.training.Training.__init__",
+        lambda self, *parts, begun=Training.__init__: (taught.extend(parts[3]), begun(self, *parts))[1],
+    )
+    targets, assistants = two_folders(tmp_path, {"rod": "stick"})
+    assert main(the_command(targets, assistants, tmp_path / "out")) == 0
+    told = capsys.readouterr().out
+    assert "2 assistant cases teach ball, shell; they are never segmented." in told
+    assert "say nothing about rod: unlabelled there" in told
+    assert [path.name for path in sorted((tmp_path / "out" / "segmentations").iterdir())] == [
+        "anna.nii.gz",
+        "cleo.nii.gz",
+    ]
+    for seed, case in enumerate(case for case in taught if case.role == "assistant"):
+        _, labels = phantom((8, 32, 32), seed=seed)
+        assert np.array_equal(case.annotation, np.where(labels == 3, UNLABELLED, labels))
+
+
+def test_assistants_without_a_shared_name_are_refused(tmp_path, capsys):
+    strange = {"ball": "a", "shell": "b", "rod": "c"}
+    assert main(the_command(*two_folders(tmp_path, strange), tmp_path / "out")) == 2
+    assert "share no class name" in capsys.readouterr().err

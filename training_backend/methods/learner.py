@@ -99,7 +99,7 @@ class Learner:
         s = self.settings
         window, miss = draw_crop(self.window, self.shape.divisor(), rng) if s.crops else (self.window, None)
         sizes, view = self.items.sizes[chosen], self.view
-        views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation)
+        views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
 
     def _middles(self) -> Tensor:

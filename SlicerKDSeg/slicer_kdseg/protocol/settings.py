@@ -56,6 +56,7 @@ class TrainSettings:
 
     augmentation: float | None = setting(None, 0, 5, "strength of random changes; none = 0.4 for one case, else 1")
     shading: float | None = setting(None, 0, 10, "strength of random intensity changes; none = as augmentation")
+    elastic: float = setting(0.0, 0, 0.5, "deviation of random smooth displacements, as a share of the image")
     crops: bool = setting(False, hint="show parts around the classes too; for images that are cut closer elsewhere")
     rotation: float | None = setting(
         None, 0, 180, "largest turn in degrees at augmentation 1; none = 20, 60 for several scribbled cases"

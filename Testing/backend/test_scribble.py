@@ -21,7 +21,6 @@ from training_backend.jobs.training import Training
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
 from training_backend.methods.agreement import confident_target
-from training_backend.methods.correction import corrected, sharpened
 from training_backend.methods.method import Messenger
 
 SPACING = (6.0, 1.0, 1.0)
@@ -70,21 +69,6 @@ def test_several_scribbled_cases_are_turned_further_than_one():
     assert view_for(resolve("scribble", differences={"rotation": 10}), 2).rotation == 10.0
 
 
-def test_sharpening_by_hand():
-    p = torch.tensor([0.8, 0.2]).view(2, 1)
-    assert sharpened(p, 2.0)[0].item() == pytest.approx(0.64 / 0.68)
-    assert torch.equal(sharpened(p, 1.0), p)
-
-
-def test_correction_is_the_same_for_volumes_and_batches():
-    rng = torch.Generator().manual_seed(0)
-    belief, advice = (torch.rand(2, 3, 4, 5, generator=rng).softmax(dim=1) for _ in range(2))
-    trust = torch.tensor([1.0, 0.5, 0.0])
-    batch = corrected(belief, advice, trust, 0.7, classes=1)
-    volumes = torch.stack([corrected(b, a, trust, 0.7) for b, a in zip(belief, advice, strict=True)])
-    torch.testing.assert_close(batch, volumes)
-
-
 def test_the_target_of_an_unlabelled_view_counts_as_much_as_the_teacher_is_sure():
     probability = torch.tensor([[1.0, 0.75, 0.5], [0.0, 0.25, 0.5]]).view(1, 2, 3)
     target = confident_target(probability, power=1.0, confidence=0.5)
@@ -106,21 +90,6 @@ def test_unlabelled_cases_teach_the_student_and_never_the_teacher():
 def test_nothing_is_said_of_unlabelled_cases(cases, weight, fraction):
     terms = a_method(others=cases, unlabelled=weight, unlabelled_from=0.4).imitate(Moment(step=1, fraction=fraction))
     assert "unlabelled" not in terms
-
-
-def test_a_view_is_corrected_where_nothing_is_drawn_and_the_stored_target_stays():
-    method = a_method(correct_views=True, correction=1.0, correct_from=0.0)
-    method._ask_the_teacher(Moment(0, 0.5))
-    stored = method.items.target.clone()
-    method.trust = torch.ones_like(method.trust)
-    batch = method.learner.draw(Moment(1, 1.0))
-    advice = torch.full_like(batch.target, 0.0)
-    advice[:, 2] = 1.0
-    seen = method._corrected_view(batch, advice, Moment(1, 1.0)).target
-    drawn = batch.strokes != UNSPOKEN
-    assert torch.equal(seen.argmax(dim=1)[drawn], batch.strokes[drawn])
-    assert bool((seen.argmax(dim=1)[~drawn] == 2).all())
-    assert torch.equal(method.items.target, stored)
 
 
 def test_a_teacher_that_may_not_correct_is_not_asked(monkeypatch):
@@ -158,8 +127,8 @@ def test_the_second_decoder_starts_with_weights_of_its_own():
 
 @pytest.mark.parametrize(
     "differences",
-    [{"correct_views": True, "correct_from": 0.2, "unlabelled": 1.0, "unlabelled_from": 0.3, "sharpening": 1.5}, DMPLS],
-    ids=["corrected views and unlabelled cases", "two decoders"],
+    [{"correct_from": 0.2, "unlabelled": 1.0, "unlabelled_from": 0.3}, DMPLS],
+    ids=["unlabelled cases", "two decoders"],
 )
 def test_a_run_that_is_cut_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, differences):
     monkeypatch.setattr("training_backend.jobs.training.CHECKPOINT_SECONDS", 0.0)

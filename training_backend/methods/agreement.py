@@ -13,7 +13,6 @@ from torch import Tensor
 
 from training_backend.engine.loop import Moment
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
-from training_backend.methods.correction import sharpened
 from training_backend.methods.learner import Learner
 
 
@@ -29,6 +28,7 @@ def agreement(learner: Learner, moment: Moment, power: float, confidence: float)
 
 
 def confident_target(probability: Tensor, power: float, confidence: float) -> Tensor:
-    """(B, K+1, ...) sharpened, times a weight: 0 where the largest probability is ``confidence`` or less, 1 at 1."""
+    """(B, K+1, ...): p ** power, scaled to sum to 0 where no p is above ``confidence``, and to 1 where one is 1."""
     weight = ((probability.amax(dim=1, keepdim=True) - confidence) / (1.0 - confidence)).clamp(0.0, 1.0)
-    return sharpened(probability, power, classes=1) * weight
+    raised = probability**power
+    return raised / raised.sum(dim=1, keepdim=True) * weight

@@ -30,18 +30,11 @@ def learnt(advice: list[Tensor], labels: list[Tensor]) -> Tensor:
     return ((2.0 * both / total.clamp_min(1) - 0.5) / 0.3).clamp(0.0, 1.0)
 
 
-def corrected(belief: Tensor, advice: Tensor, trust: Tensor, share: float, classes: int = 0) -> Tensor:
-    """(1 - m) belief + m advice, with the classes along the dimension ``classes``: (K+1, D, H, W) or, with 1, batches.
+def corrected(belief: Tensor, advice: Tensor, trust: Tensor, share: float) -> Tensor:
+    """(1 - m) belief + m advice, all (K+1, D, H, W).
 
-    m is ``share`` times the trust (K+1,) in the class believed or the class advised, whichever is less: a small
+    m is ``share`` times the trust in the class believed or the class advised, whichever is less: a small
     class is not erased by a teacher that has not learnt it.
     """
-    least = torch.minimum(trust[belief.argmax(dim=classes)], trust[advice.argmax(dim=classes)])
-    m = share * least.unsqueeze(classes)
+    m = share * torch.minimum(trust[belief.argmax(dim=0)], trust[advice.argmax(dim=0)])
     return (1.0 - m) * belief + m * advice
-
-
-def sharpened(probability: Tensor, power: float, classes: int = 0) -> Tensor:
-    """p ** power, summing to 1 again: above 1 the teacher says more clearly what it is fairly sure of."""
-    raised = probability**power
-    return raised / raised.sum(dim=classes, keepdim=True).clamp_min(1e-6)

@@ -19,7 +19,6 @@ With ``second_decoder`` there is one stage instead, ``two_decoders``: DMPLS, the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ from training_backend.losses.multi_scale_distillation import multi_scale_distill
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.agreement import agreement
-from training_backend.methods.correction import corrected, learnt, named, sharpened
+from training_backend.methods.correction import corrected, learnt, named
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
 from training_backend.networks.multi_scale_unet import Scales
@@ -65,7 +64,6 @@ class Scribble:
             own = {"params": list(self.second.parameters()), "initial_lr": settings.learning_rate}
             self.learner.optimizer.add_param_group(own)
         self.next_round = settings.correct_from
-        self.trust = torch.zeros(items.belief.shape[1], device=items.device)
         self._edition = items.edition
         self._weights: Tensor | None = None
 
@@ -87,20 +85,17 @@ class Scribble:
         return terms | self._agreed(moment)
 
     def distil(self, moment: Moment) -> Terms:
-        """Second stage: the teacher corrects the target in rounds or view by view; it may also speak at every step."""
+        """Second stage: the teacher corrects the target in rounds; it may also speak at every step."""
         s = self.settings
         if s.correction > 0 and (moment.fraction >= self.next_round or self._edition != self.items.edition):
-            self._ask_the_teacher(moment)
+            self._correct(moment)
         batch = self.learner.draw(moment)
         seen = self._seen(batch.image)
         logits = [z.float() for z in seen.logits]
         terms: Terms = {}
-        if s.correct_views or s.multi_scale > 0 or s.contrast > 0:
+        if s.multi_scale > 0 or s.contrast > 0:
             with torch.no_grad(), self.learner.autocast():
                 known = self.learner.teacher.scales(batch.clean)
-            advice = known.logits[0].float()
-            if s.correct_views and s.correction > 0:
-                batch = self._corrected_view(batch, advice.softmax(dim=1), moment)
             terms = self._distilled(seen, logits, known, batch, moment)
         return self._taught(logits, batch) | terms | self._agreed(moment)
 
@@ -122,7 +117,7 @@ class Scribble:
         """The learner and, once it has been corrected, the target."""
         facts = {"next_round": self.next_round, "stale": self._edition != self.items.edition}
         spoken = self.next_round > self.settings.correct_from
-        target = {"target": self.items.target, "trust": self.trust} if spoken else {}
+        target = {"target": self.items.target} if spoken else {}
         second = {} if self.second is None else {"second_decoder": self.second}
         return self.learner.memory() | Memory(second, tensors=target, facts=facts)
 
@@ -131,7 +126,6 @@ class Scribble:
         self.next_round = recalled.facts["next_round"]
         if "target" in recalled.tensors:
             self.items.target = recalled.tensors["target"].to(self.items.device)
-            self.trust = recalled.tensors["trust"].to(self.items.device)
         self._edition = self.items.edition - int(recalled.facts["stale"])
 
     def _seen(self, image: Tensor) -> Scales:
@@ -184,37 +178,21 @@ class Scribble:
         return {"unlabelled": ramp * s.unlabelled * agreement(self.learner, moment, s.sharpening, s.confidence)}
 
     @torch.no_grad()
-    def _ask_the_teacher(self, moment: Moment) -> None:
-        """One round: the teacher predicts every case once, and its word enters the target class by class.
-
-        With ``correct_views`` only the trust in each class is measured; the target is corrected at every step.
-        """
+    def _correct(self, moment: Moment) -> None:
+        """One round: the teacher predicts every case once, and its word enters the target class by class."""
         s, learner, items = self.settings, self.learner, self.items
         places = items.places("annotated")
         divisor = learner.shape.divisor()
         advice = [predict(learner.teacher, items.whole_image(place), divisor, learner.dtype) for place in places]
         believed = [items.belief_of(place) for place in places]
         strokes = [items.strokes_of(place) for place in places]
-        self.trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
-        if not s.correct_views:
-            for place, belief, word in zip(places, believed, advice, strict=True):
-                said = sharpened(word, s.sharpening)
-                items.set_target(place, corrected(belief, said, self.trust, self._share(moment)))
-            items.speak()
+        trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
+        share = s.correction * min(0.3 + (moment.fraction - s.correct_from) / 0.4, 1.0)
+        for place, belief, word in zip(places, believed, advice, strict=True):
+            items.set_target(place, corrected(belief, word, trust, share))
+        items.speak()
         self.next_round = moment.fraction + s.correct_every
         self._edition = items.edition
-
-    def _corrected_view(self, batch: Batch, advice: Tensor, moment: Moment) -> Batch:
-        """The batch with the teacher's word (B, K+1, ...) on its own view in the target; strokes stay."""
-        said = sharpened(advice, self.settings.sharpening, classes=1)
-        target = corrected(batch.target, said, self.trust, self._share(moment), classes=1)
-        drawn = F.one_hot(batch.strokes.clamp_min(0), target.shape[1]).movedim(-1, 1).to(target.dtype)
-        return replace(batch, target=torch.where((batch.strokes != UNSPOKEN)[:, None], drawn, target))
-
-    def _share(self, moment: Moment) -> float:
-        """The teacher's share of the target: 0.3 of ``correction`` at first, all of it 0.28 of the budget later."""
-        s = self.settings
-        return s.correction * min(0.3 + (moment.fraction - s.correct_from) / 0.4, 1.0)
 
 
 def _deep(logits: Tensor, target: Tensor) -> Tensor:

@@ -90,12 +90,9 @@ class ScribbleSettings(TrainSettings):
     correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")
     correct_every: float = setting(0.1, 0.001, 1)
     correction: float = setting(0.5, 0, 1, "the teacher's final share of the target, class by class as it learns")
-    correct_views: bool = setting(
-        False, hint="correct what the student sees at every step, not what is stored in rounds"
-    )
-    sharpening: float = setting(1.0, 0.1, 10, "exponent of what the teacher says; above 1 it says it more clearly")
-    unlabelled: float = setting(0.0, 0, 100, "agreement with the teacher on cases without any annotation")
-    unlabelled_from: float = setting(0.4, 0, 1, "share of the budget after which unlabelled cases take part")
+    unlabelled: float = setting(1.0, 0, 100, "agreement with the teacher on cases without any annotation")
+    unlabelled_from: float = setting(0.6, 0, 1, "share of the budget after which unlabelled cases take part")
+    sharpening: float = setting(1.5, 0.1, 10, "exponent of the teacher's word on them; above 1 it says it more clearly")
     confidence: float = setting(0.5, 0, 0.99, "probability up to which the teacher's word on them counts nothing")
     multi_scale: float = setting(0.0, 0, 100, "multi-scale prediction distillation at every step")
     contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")

@@ -20,7 +20,7 @@ from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
-from training_backend.methods.agreement import confident_target
+from training_backend.methods.agreement import confident_target, draw_box, pasted
 from training_backend.methods.method import Messenger
 
 SPACING = (6.0, 1.0, 1.0)
@@ -74,6 +74,18 @@ def test_the_target_of_an_unlabelled_view_counts_as_much_as_the_teacher_is_sure(
     target = confident_target(probability, power=1.0, confidence=0.5)
     np.testing.assert_allclose(target.sum(dim=1).numpy(), [[1.0, 0.5, 0.0]], atol=1e-6)
     np.testing.assert_allclose(target[0, :, 1].numpy(), [0.375, 0.125], atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [(48, 64), (32, 48, 40)])
+def test_a_box_lies_inside_the_window_and_shows_the_other_batch(window):
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        box = draw_box(torch.Size(window), rng)
+        assert all(0 <= side.start < side.stop <= size for side, size in zip(box, window, strict=True))
+    mixed = pasted(torch.zeros(3, 2, *window), torch.ones(2, 2, *window), box)
+    inside = float(np.prod([side.stop - side.start for side in box]))
+    assert mixed[:2].sum() == 2 * 2 * inside
+    assert mixed[2].sum() == 0
 
 
 def test_unlabelled_cases_teach_the_student_and_never_the_teacher():

@@ -56,6 +56,7 @@ ABLATIONS = (
     Variant("without_votes", "scribble", {"first_teachers": "growcut"}),
     Variant("without_correction", "scribble", {"correction": 0.0}),
     Variant("without_unlabelled", "scribble", {"unlabelled": 0.0}),
+    Variant("without_cut_mix", "scribble", {"cut_mix": False}),
     Variant("without_partial_ce", "scribble", {"partial_ce": 0.0}),
     Variant("paper", "scribble", preset="paper"),
 )

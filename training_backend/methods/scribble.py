@@ -82,7 +82,7 @@ class Scribble:
         """First stage: strokes by partial CE, everything else by the first belief."""
         batch = self.learner.draw(moment)
         terms = self._taught([z.float() for z in self._seen(batch.image).logits], batch)
-        return terms | self._agreed(moment)
+        return terms | self._agreed(moment, batch)
 
     def distil(self, moment: Moment) -> Terms:
         """Second stage: the teacher corrects the target in rounds; it may also speak at every step."""
@@ -97,7 +97,7 @@ class Scribble:
             with torch.no_grad(), self.learner.autocast():
                 known = self.learner.teacher.scales(batch.clean)
             terms = self._distilled(seen, logits, known, batch, moment)
-        return self._taught(logits, batch) | terms | self._agreed(moment)
+        return self._taught(logits, batch) | terms | self._agreed(moment, batch)
 
     def label_for_each_other(self, moment: Moment) -> Terms:
         """DMPLS: both decoders learn the strokes, and elsewhere the labels that they give together."""
@@ -169,13 +169,14 @@ class Scribble:
             self._weights = weights / weights.mean()
         return self._weights
 
-    def _agreed(self, moment: Moment) -> Terms:
+    def _agreed(self, moment: Moment, batch: Batch) -> Terms:
         """What student and teacher make of the unlabelled cases, once the teacher has learnt something."""
         s = self.settings
         if s.unlabelled == 0 or moment.fraction < s.unlabelled_from or not len(self.items.of("unlabelled")):
             return {}
         ramp = sigmoid_ramp(moment.fraction, s.unlabelled_from, s.unlabelled_from + 0.2)
-        return {"unlabelled": ramp * s.unlabelled * agreement(self.learner, moment, s.sharpening, s.confidence)}
+        over = batch if s.cut_mix else None
+        return {"unlabelled": ramp * s.unlabelled * agreement(self.learner, moment, s.sharpening, s.confidence, over)}
 
     @torch.no_grad()
     def _correct(self, moment: Moment) -> None:

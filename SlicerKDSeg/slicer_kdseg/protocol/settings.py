@@ -94,6 +94,7 @@ class ScribbleSettings(TrainSettings):
     unlabelled_from: float = setting(0.6, 0, 1, "share of the budget after which unlabelled cases take part")
     sharpening: float = setting(1.5, 0.1, 10, "exponent of the teacher's word on them; above 1 it says it more clearly")
     confidence: float = setting(0.5, 0, 0.99, "probability up to which the teacher's word on them counts nothing")
+    cut_mix: bool = setting(True, hint="paste parts of annotated items over the unlabelled ones")
     multi_scale: float = setting(0.0, 0, 100, "multi-scale prediction distillation at every step")
     contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")
     temperature: float = setting(2.0, 0.1, 100)

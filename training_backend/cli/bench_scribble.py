@@ -158,7 +158,7 @@ def _scored(
     """The scribbled cases: of ours also what is shown, beside what the model makes of them alone."""
     for case in roles.scribbled:
         alone = own.model.predict(case.image, case.affine)
-        if variant is OURS:
+        if variant.name == OURS.name:
             shown = own.shown[case_id(case.image, case.affine)]
             yield row(OURS.name, "scribbled", *run, case, own.cost, shown, contract)
             yield row("scribble_alone", "scribbled", *run, case, own.cost, alone, contract)

@@ -51,6 +51,7 @@ class Learner:
             out_channels=items.belief.shape[1],
             channels=channels,
             heads=heads,
+            strides=strides(settings, items.dims),
             residual_units=settings.residual_units,
             fine_width=view.fine_width,
         )
@@ -79,14 +80,19 @@ class Learner:
         """
         rng = generator_for(self.seed + SALT[part], moment.step)
         chosen = self._chosen(moment.step, part, among)
-        with torch.no_grad():
-            views = self._views(chosen, rng)
-            grid = grid_of(views, self.items.spatial, self.items.device)
-            clean = sample(self.items.image[chosen], grid, outside="border")
-            target = sample(self.items.target[chosen].float(), grid)
-            strokes = sample(self.items.strokes[chosen][:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
-            image = shade(clean, views, self.items.image.shape[1] - 3 * self.preprocess.position)
-        return Batch(image, clean, target, strokes)
+        items = self.items
+        return self.seen(
+            items.image[chosen], items.target[chosen].float(), items.strokes[chosen], self.views(chosen, rng)
+        )
+
+    @torch.no_grad()
+    def seen(self, image: Tensor, target: Tensor, strokes: Tensor, views: Views) -> Batch:
+        """Items of the padded size, (B, C, *spatial), (B, K+1, *spatial) and (B, *spatial), seen through ``views``."""
+        grid = grid_of(views, self.items.spatial, self.items.device)
+        clean = sample(image, grid, outside="border")
+        drawn = sample(strokes[:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
+        shaded = shade(clean, views, image.shape[1] - 3 * self.preprocess.position)
+        return Batch(shaded, clean, sample(target, grid), drawn)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -94,8 +100,8 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def _views(self, chosen: Tensor, rng: torch.Generator) -> Views:
-        """Of whole items, or with ``crops`` of windows about their classes, one size a batch."""
+    def views(self, chosen: Tensor, rng: torch.Generator) -> Views:
+        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch."""
         s = self.settings
         window, miss = draw_crop(self.window, self.shape.divisor(), rng) if s.crops else (self.window, None)
         sizes, view = self.items.sizes[chosen], self.view
@@ -129,3 +135,10 @@ class Learner:
         """Whole items: the median size of the annotated, up to the next multiple that the network takes."""
         median = self.items.sizes[self.items.of("annotated")].median(dim=0).values
         return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))
+
+
+def strides(settings: TrainSettings, dims: int) -> tuple[tuple[int, ...], ...]:
+    """Empty for the usual ones: every level halves. A first level at full resolution halves no side."""
+    if not settings.full_first_level:
+        return ()
+    return ((1,) * dims, *((2,) * dims for _ in range(settings.levels - 2)))

@@ -47,6 +47,7 @@ class TrainSettings:
     channels: int = setting(16, 4, 128, "width of the network's first level, doubled at every level")
     levels: int = setting(5, 2, 6)
     residual_units: int = setting(0, 0, 4, "convolutions a level beside a shortcut; 0 = one plain convolution")
+    full_first_level: bool = setting(False, hint="the first level keeps full resolution: for small structures")
     batch: int = setting(4, 1, 256)
     slice_size: int = setting(128, 32, 1024, "longest side of a slice at working resolution, pixels")
     volume_size: int = setting(80, 32, 512, "longest side of a volume at working resolution, voxels")
@@ -123,6 +124,31 @@ class ShapeIntensitySettings(TrainSettings):
 
 
 @dataclass
+class OneShotSettings(TrainSettings):
+    """One labelled case, carried over to unlabelled ones; see training_backend.methods.one_shot. 0 is off."""
+
+    takes_unlabelled: ClassVar[bool] = True
+    meets_strangers: ClassVar[bool] = True
+
+    target_ce: float = setting(1.0, 0, 100)
+    target_dice: float = setting(1.0, 0, 100)
+    registered: int = setting(40, 0, 10000, "how many unlabelled cases labels are carried over to; 0 = atlas only")
+    atlas_share: float = setting(0.25, 0, 1, "share of batches that show the labelled case itself")
+    propagated: float = setting(1.0, 0, 100, "weight of batches with labels that were carried over")
+    trust_likeness: float = setting(0.0, 0, 1, "how far a carried over label counts less where the images look unlike")
+    correction: float = setting(0.5, 0, 1, "the averaged student's share of what unlabelled cases are believed to show")
+    correct_from: float = setting(0.5, 0, 1, "share of the budget after which it corrects, and may be shown")
+    correct_every: float = setting(0.15, 0.001, 1)
+    agreement: float = setting(0.7, 0, 1, "Dice with the surely carried over labels from which the student is shown")
+    synthetic: float = setting(0.0, 0, 1, "share of unlabelled batches that show the atlas in their shape instead")
+    mixed_shapes: bool = setting(True, hint="mix two such shapes; never with a hint, which needs the exact one")
+    hint: float = setting(0.0, 0, 100, "a frozen teacher of reconstruction pulls the student's features")
+    hint_of: Literal["voxel", "volume"] = setting("voxel", hint="a cosine a voxel, or one of everything as published")
+    hint_ramp: float = setting(0.4, 0, 1, "share of the student's stage over which the hint rises to its weight")
+    teacher_share: float = setting(0.2, 0.01, 0.9, "share of the budget that the teacher of reconstruction learns for")
+
+
+@dataclass
 class SupervisedSettings(TrainSettings):
     """Dense labels: the reference and the upper bound."""
 
@@ -173,6 +199,7 @@ class CrossModalitySettings(TrainSettings):
 
 SETTINGS: dict[str, type[TrainSettings]] = {
     "shape_intensity": ShapeIntensitySettings,
+    "one_shot": OneShotSettings,
     "scribble": ScribbleSettings,
     "cross_modality": CrossModalitySettings,
     "supervised": SupervisedSettings,

@@ -2,14 +2,16 @@
 
 Cases of ``--data`` in file order: the first, second and fourth of every five are learnt from, the others are tested
 (``unscribbled``). Every folder of ``--elsewhere`` is tested unchanged; its first four cases were looked at while the
-method was tuned and are left out.
+method was tuned and are left out. All students have the same network, views and predictions.
 
-shape_intensity    the fast preset
-without            the same network, views and budget without the teacher; its seconds go to the student
-without_views      the teacher, but no view in contrasts of its own
-strong             neither: strong random intensities alone
-weak_...           the pair of the first two with weak random intensities and no view in contrasts of its own
-with_...           one decision of the teacher taken the other way; paper: the preset that follows the publication
+shape_intensity         the fast preset; its teacher learns within the budget
+without                 no teacher, as many steps of the student as shape_intensity had in this seed and budget
+without_longer          no teacher, the whole budget for the student
+with_views              shape_intensity and views with every class in a contrast of its own
+views                   those views alone, for the whole budget
+weak_shape_intensity    shape_intensity with weak random intensities
+weak_without            the same without a teacher, for the whole budget
+with_...                one decision of the method taken the other way; paper: the preset that follows the publication
 """
 
 from __future__ import annotations
@@ -21,38 +23,42 @@ from dataclasses import replace
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, row
-from training_backend.cli.bench_runs import Variant, trained
+from training_backend.cli.bench_runs import Trained, Variant, trained
 from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
 
-BUDGETS = (120.0,)
+BUDGETS = (140.0,)
 EVERY = 5
 TRAINED = (0, 1, 3)
 TUNED_ON = 4
+ALL_OF_IT = {"held_out": 0.0, "release": 1.0}
 NO_TEACHER = {"feature": 0.0, "inherit": False}
-NO_VIEWS = {"painted_views": 0.0}
-WEAK = NO_VIEWS | {"shading": 1.0}
-PAIR = (Variant("shape_intensity", "shape_intensity"), Variant("without", "shape_intensity", NO_TEACHER))
-RIVALS = (
-    Variant("without_views", "shape_intensity", NO_VIEWS),
-    Variant("strong", "shape_intensity", NO_VIEWS | NO_TEACHER),
-    Variant("weak_shape_intensity", "shape_intensity", WEAK),
-    Variant("weak_without", "shape_intensity", WEAK | NO_TEACHER),
+VIEWS = {"painted_views": 0.5}
+WEAK = {"shading": 1.0}
+OURS, WITHOUT = "shape_intensity", "without"
+DIFFERENCES = {
+    OURS: {},
+    WITHOUT: NO_TEACHER,
+    "without_longer": NO_TEACHER,
+    "with_views": VIEWS,
+    "views": VIEWS | NO_TEACHER,
+    "weak_shape_intensity": WEAK,
+    "weak_without": WEAK | NO_TEACHER,
+    "with_inheritance": {"inherit": True},
+    "with_inheritance_alone": {"inherit": True, "feature": 0.0},
+    "with_weight_1": {"feature": 1.0},
+    "with_weight_16": {"feature": 16.0},
+    "with_raw_maps": {"standardised": False},
+    "with_last_map": {"all_maps": False},
+    "with_class_means": {"paint": "means"},
+    "with_no_skips": {"teacher_skips": False},
+    "with_no_gate": {"teacher_skips": False, "gate": 0.0},
+}
+VARIANTS = (
+    *(Variant(name, "shape_intensity", ALL_OF_IT | own) for name, own in DIFFERENCES.items()),
+    Variant("paper", "shape_intensity", ALL_OF_IT, "paper"),
 )
-ABLATIONS = (
-    Variant("with_inheritance_only", "shape_intensity", {"feature": 0.0}),
-    Variant("with_hints_only", "shape_intensity", {"inherit": False}),
-    Variant("with_feature_0.5", "shape_intensity", {"feature": 0.5}),
-    Variant("with_feature_8", "shape_intensity", {"feature": 8.0}),
-    Variant("with_raw_maps", "shape_intensity", {"standardised": False}),
-    Variant("with_last_map", "shape_intensity", {"all_maps": False}),
-    Variant("with_class_means", "shape_intensity", {"paint": "means"}),
-    Variant("with_no_skips", "shape_intensity", {"teacher_skips": False}),
-    Variant("with_no_gate", "shape_intensity", {"teacher_skips": False, "gate": 0.0}),
-    Variant("paper", "shape_intensity", preset="paper"),
-)
-VARIANTS = (*PAIR, *RIVALS, *ABLATIONS)
 
 
 def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[BenchRow]:
@@ -64,14 +70,17 @@ def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Be
     tested |= {place.name: read_case_folder(place).cases[TUNED_ON:] for place in options.elsewhere}
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for seconds in options.seconds or BUDGETS:
+            steps = 0
             for variant in VARIANTS:
                 if variant.name not in chosen:
                     continue
+                if variant.name == WITHOUT:
+                    variant = replace(variant, settings={**variant.settings, "steps": steps})
                 say(f"{options.data.name}, seed {seed}, {seconds:.0f} s: {variant.name}")
                 cases = training_cases(CaseFolder(folder.contract, taught), resolve(variant.method, variant.preset))
                 with trained(variant, folder.contract, cases, seconds, seed, options.device) as own:
-                    for sentence in own.said:
-                        say(sentence)
+                    steps = student_steps(own) if variant.name == OURS else steps
+                    say(" ".join([f"{student_steps(own)} steps of the student.", str(own.method.notes), *own.said]))
                     for name, others in tested.items():
                         for case in others:
                             labels = own.model.predict(case.image, case.affine)
@@ -88,9 +97,16 @@ def split(folder: CaseFolder) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     return taught, tested
 
 
+def student_steps(own: Trained) -> int:
+    """How many steps the student has made, as its optimiser counts them."""
+    return int(next(iter(own.method.learner.optimizer.state.values()))["step"])
+
+
 def _chosen(only: list[str] | None) -> set[str]:
     known = {variant.name for variant in VARIANTS}
     strange = sorted(set(only or []) - known)
     if strange:
         raise BadRequest(f"The bench 'shape_intensity' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
+    if only and WITHOUT in only and OURS not in only:
+        raise BadRequest(f"The row '{WITHOUT}' has the steps of '{OURS}'; give --only {OURS} too.")
     return set(only or known)

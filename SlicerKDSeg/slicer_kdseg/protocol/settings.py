@@ -111,16 +111,16 @@ class ShapeIntensitySettings(TrainSettings):
 
     target_ce: float = setting(1.0, 0, 100)
     target_dice: float = setting(1.0, 0, 100)
-    feature: float = setting(1.0, 0, 100, "the teacher of shape pulls the student's maps; 0 = there is no such teacher")
-    inherit: bool = setting(True, hint="the student begins with the weights of the teacher of shape")
+    feature: float = setting(4.0, 0, 100, "the teacher of shape pulls the student's maps; 0 = there is no such teacher")
+    inherit: bool = setting(False, hint="the student begins with the weights of the teacher of shape")
     all_maps: bool = setting(True, hint="maps of every decoder level, else the last one only")
     standardised: bool = setting(True, hint="compare maps channel by channel at mean 0 and deviation 1, else raw")
     ramp: float = setting(0.3, 0, 1, "share of the student's stage over which the hints rise to their weight; 0 = none")
     paint: Literal["means", "drawn"] = setting("drawn", hint="intensities in the teacher's pictures")
     teacher_skips: bool = setting(True, hint="skip connections in the teacher; without them it learns slowly")
-    teacher_share: float = setting(0.2, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
+    teacher_share: float = setting(0.35, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
     gate: float = setting(0.9, 0, 1, "Dice on pictures of unseen cases that it must reach before it may teach")
-    painted_views: float = setting(0.5, 0, 1, "share of the student's images with every class in a contrast of its own")
+    painted_views: float = setting(0.0, 0, 1, "share of the student's images with every class in a contrast of its own")
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
 from training_backend.data.alignment import ALIGNMENTS, Labelled, aligned, contrast_agreement
 from training_backend.data.assistants import Assistant, fitted, renamed, shared_names, size_ratio
-from training_backend.data.cases import spacing_mm
+from training_backend.data.cases import spacing_mm, turned_like
 from training_backend.data.phantom import phantom
 
 ALONG = np.diag([1.0, 1.0, 6.0, 1.0])
@@ -117,6 +117,31 @@ def test_a_cut_keeps_every_voxel_where_it_was():
         return case.affine[:3] @ [*np.argwhere(case.labels == 1).mean(0)[::-1], 1.0]
 
     assert centre_mm(cut) == pytest.approx(centre_mm(assistant))
+
+
+@pytest.mark.parametrize(
+    ("order", "signs"), [((0, 1, 2), (1, 1, 1)), ((2, 0, 1), (-1, 1, -1)), ((1, 2, 0), (1, -1, -1))]
+)
+def test_axes_run_as_the_targets_do_and_every_voxel_stays_where_it_is(order, signs):
+    image, labels = phantom((6, 20, 30))
+    like = np.array([[-1.0, 0, 0, 3], [0, 2.0, 0, 5], [0, 0, 6.0, -9], [0, 0, 0, 1]])
+    index = np.eye(4)[:, [*(2 - np.array(order)[::-1]), 3]]
+    stored = [array.transpose(order)[tuple(slice(None, None, sign) for sign in signs)] for array in (image, labels)]
+    for axis, sign in enumerate(signs):
+        if sign < 0:
+            index[:3, 3] += index[:3, 2 - axis] * (stored[0].shape[axis] - 1)
+            index[:3, 2 - axis] *= -1
+    (back, _), affine = turned_like(stored, like @ index, like)
+    assert np.array_equal(back, image)
+    assert affine == pytest.approx(like)
+
+
+def test_oblique_stacks_are_left_as_they_are():
+    image, labels = phantom((6, 20, 30))
+    turn = np.array([[0.7, -0.7, 0, 0], [0.7, 0.7, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1]])
+    arrays, affine = turned_like([image[::-1], labels[::-1]], turn, ALONG)
+    assert np.array_equal(arrays[0], image[::-1])
+    assert affine is turn
 
 
 def test_sizes_that_cannot_be_compared_are_left_alone():

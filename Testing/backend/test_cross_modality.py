@@ -42,18 +42,25 @@ ONLY_DISTILLED = {"target_ce": 0.0, "target_dice": 0.0, "synthetic_ce": 0.0, "sy
 LATER = Moment(step=3, fraction=0.5)
 
 
-def a_method(said: list[str] | None = None, assistants: int = 2, unlabelled: int = 1, **differences) -> CrossModality:
+def a_method(
+    said: list[str] | None = None,
+    assistants: int = 2,
+    unlabelled: int = 1,
+    shape: tuple[int, int, int] = (6, 48, 48),
+    spacing: tuple[float, float, float] = SPACING,
+    **differences,
+) -> CrossModality:
     settings = resolve("cross_modality", "fast", SMALL | differences)
     view = view_for(settings, 1)
-    how = preprocess.fit([(6, 48, 48)], [SPACING], settings, view)
+    how = preprocess.fit([shape], [spacing], settings, view)
     cases = []
     for seed, part in enumerate(["annotated", *["unlabelled"] * unlabelled, *["assistant"] * assistants]):
-        image, labels = phantom((6, 48, 48), seed=seed)
-        channels = how.labels(labels, SPACING, np.arange(256))
+        image, labels = phantom(shape, seed=seed)
+        channels = how.labels(labels, spacing, np.arange(256))
         if part == "unlabelled":
             channels = torch.full_like(channels, -1)
         kind = 500.0 - image if part == "assistant" else image
-        cases.append(PreparedCase(str(seed), how.image(kind, SPACING), channels, hot(channels, 4), part))
+        cases.append(PreparedCase(str(seed), how.image(kind, spacing), channels, hot(channels, 4), part))
     messenger = Messenger(say=(said if said is not None else []).append)
     return CrossModality(settings, Items(cases, how.dims, torch.device("cpu")), how, view, messenger)
 
@@ -226,6 +233,16 @@ def test_gan_alignment_translates_before_the_students_learn():
     assert names == ["align"] * 4 + ["mutual"] * 2 + ["merge"] * 2
     assert method.ready
     assert all(not torch.equal(method.items.whole_image(place), natural[place]) for place in natural)
+
+
+@pytest.mark.parametrize("alignment", ["classmap", "gan"])
+def test_volumes_are_learnt_whole_too(alignment):
+    method = a_method(shape=(20, 24, 24), spacing=(1.0, 1.0, 1.0), alignment=alignment, steps=4, gan_share=0.5)
+    natural = method.items.whole_image(2).clone()
+    assert method.items.dims == 3
+    names = [report.stage for report in train(method.stages(), Budget(60, steps=4))]
+    assert names[-2:] == ["merge", "merge"]
+    assert not torch.allclose(method.items.whole_image(2), natural)
 
 
 @pytest.fixture(scope="module")

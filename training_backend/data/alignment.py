@@ -26,10 +26,11 @@ LOW_FREQUENCIES = 0.03
 
 @dataclass(frozen=True)
 class Labelled:
-    """``image`` (D, H, W) float32 and ``labels`` (D, H, W) int8 channels."""
+    """``image`` (D, H, W) float32 and ``labels`` (D, H, W) int8 channels; ``flat``: slices are looked at one by one."""
 
     image: np.ndarray
     labels: np.ndarray
+    flat: bool = True
 
 
 def contrast_agreement(assistants: Sequence[Labelled], targets: Sequence[Labelled]) -> float:
@@ -75,12 +76,12 @@ def classmap(assistant: Labelled, target: Labelled) -> np.ndarray:
     gain = np.ones_like(mapped)
     for own, likeness in shared[1:]:
         gain[own] = np.clip(likeness.std() / max(float(mapped[own].std()), 1e-6), *GAINS)
-    mapped = _blurred(gain) * mapped
+    mapped = _blurred(gain, assistant.flat) * mapped
     for _ in range(ROUNDS):
         offset = np.zeros_like(mapped)
         for own, likeness in shared:
             offset[own] = likeness.mean() - mapped[own].mean()
-        mapped = mapped + _blurred(offset)
+        mapped = mapped + _blurred(offset, assistant.flat)
     return mapped
 
 
@@ -118,5 +119,5 @@ def _matched(own: np.ndarray, likeness: np.ndarray) -> np.ndarray:
     return np.interp(own, there, np.quantile(likeness, steps))
 
 
-def _blurred(field: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(field, [0, BORDER_BLUR_VOXELS, BORDER_BLUR_VOXELS])
+def _blurred(field: np.ndarray, flat: bool) -> np.ndarray:
+    return ndimage.gaussian_filter(field, [0.0 if flat else BORDER_BLUR_VOXELS, BORDER_BLUR_VOXELS, BORDER_BLUR_VOXELS])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
-from training_backend.data.cases import spacing_mm
+from training_backend.data.cases import spacing_mm, turned_like
 
 MARGIN_MM = 15.0
 MOST_SCALING = 3.0
@@ -47,11 +47,12 @@ def shared_names(own: LabelContract, theirs: LabelContract) -> list[str]:
 def fitted(
     assistants: Sequence[Assistant], targets: Sequence[Assistant], slice_axis: int, dims: int, match_size: bool
 ) -> list[Assistant]:
-    """Every assistant at the targets' size, cut to the targets' field of view around what is labelled.
+    """Every assistant turned as the targets lie, at their size, cut to their field of view around what is labelled.
 
     ``match_size``: scale the assistants' spacing so that the median size of the labelled classes agrees with
     the targets'; in 2-D (``dims``) only within slices across ``slice_axis``.
     """
+    assistants = [_turned(case, targets[0].affine) for case in assistants]
     free = [axis for axis in range(3) if dims == 3 or axis != slice_axis]
     factor = size_ratio(targets, assistants, slice_axis, dims) if match_size else 1.0
     extents = [np.array(case.image.shape) * spacing_mm(case.affine) for case in targets]
@@ -85,6 +86,11 @@ def _size_mm(case: Assistant, shared: set[int], slice_axis: int, dims: int) -> f
     areas = shown.sum(axis=(1, 2))
     step = np.prod([steps[axis] for axis in range(3) if axis != slice_axis])
     return float(np.sqrt(areas[areas > 0].mean() * step)) if areas.any() else 0.0
+
+
+def _turned(case: Assistant, like: np.ndarray) -> Assistant:
+    (image, labels), affine = turned_like([case.image, case.labels], case.affine, like)
+    return Assistant(image, labels, affine)
 
 
 def _scaled(case: Assistant, factor: float, axes: Sequence[int]) -> Assistant:

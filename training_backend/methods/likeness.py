@@ -64,7 +64,8 @@ class Likenesses:
         return "none" if contrast_agreement(*sides) >= ALIKE else "classmap"
 
     def _labelled(self, place: int) -> Labelled:
-        return Labelled(self.items.whole_image(place)[0].cpu().numpy(), self.items.strokes_of(place).cpu().numpy())
+        image, labels = self.items.whole_image(place)[0], self.items.strokes_of(place)
+        return Labelled(image.cpu().numpy(), labels.cpu().numpy(), flat=self.items.dims == 2)
 
     def _made(self) -> list[dict[int, Tensor]]:
         targets = self.items.places("annotated")
@@ -78,6 +79,8 @@ class Likenesses:
         """The image of assistant ``place`` in the likeness of ``target``, with its channels of context and position."""
         own = self.natural[place]
         labels = self.items.strokes_of(place).cpu().numpy()
-        image = aligned(Labelled(own[0].cpu().numpy(), labels), self._labelled(target), self.how)
+        image = aligned(
+            Labelled(own[0].cpu().numpy(), labels, flat=self.items.dims == 2), self._labelled(target), self.how
+        )
         changed = self.preprocess.with_context(torch.from_numpy(image)[None]).to(own)
         return torch.cat([changed, own[len(changed) :]])

@@ -100,8 +100,8 @@ def test_the_teacher_is_bit_identical_before_and_after_the_student_stage():
         assert torch.equal(state(module), seen[name])
 
 
-def test_the_student_waits_for_the_teacher_and_then_begins_with_its_weights():
-    method = a_method(teacher_share=0.5)
+def test_the_student_waits_for_the_teacher_and_may_begin_with_its_weights():
+    method = a_method(teacher_share=0.5, inherit=True)
     before = state(method.learner.student)
     stages = method.stages()
     list(zip(range(3), train([next(stages)], Budget(60, steps=6)), strict=False))
@@ -113,7 +113,7 @@ def test_the_student_waits_for_the_teacher_and_then_begins_with_its_weights():
 
 
 def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teacher():
-    method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0, inherit=False)
+    method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0)
     method.shape.found = 1.0
     terms = method.teach(Moment(3, 0.6))
     terms["feature"].backward()
@@ -138,7 +138,7 @@ def test_the_gate_refuses_a_teacher_of_random_weights_and_says_so():
 
 
 def test_the_student_is_shown_images_and_never_the_picture():
-    method = a_method(painted_views=0.0)
+    method = a_method()
     method.shape.found = 1.0
     shown = []
     method.learner.student.register_forward_pre_hook(lambda _module, inputs: shown.append(inputs[0]))
@@ -176,11 +176,11 @@ def test_unsure_voxels_are_not_painted():
 
 
 def test_every_term_has_a_switch():
-    alone = a_method(feature=0.0, inherit=False)
+    alone = a_method(feature=0.0)
     assert alone.shape is None
     assert alone.ready
     assert [r.stage for r in train(alone.stages(), Budget(60, steps=2))] == ["student"] * 2
-    method = a_method(feature=0.0, target_dice=0.0)
+    method = a_method(feature=0.0, inherit=True, target_dice=0.0)
     method.shape.found = 1.0
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.settings import resolve
@@ -32,12 +33,12 @@ BUDGETS = (140.0,)
 EVERY = 5
 TRAINED = (0, 1, 3)
 TUNED_ON = 4
-ALL_OF_IT = {"held_out": 0.0, "release": 1.0}
-NO_TEACHER = {"feature": 0.0, "inherit": False}
-VIEWS = {"painted_views": 0.5}
-WEAK = {"shading": 1.0}
+ALL_OF_IT: dict[str, Any] = {"held_out": 0.0, "release": 1.0}
+NO_TEACHER: dict[str, Any] = {"feature": 0.0, "inherit": False}
+VIEWS: dict[str, Any] = {"painted_views": 0.5}
+WEAK: dict[str, Any] = {"shading": 1.0}
 OURS, WITHOUT = "shape_intensity", "without"
-DIFFERENCES = {
+DIFFERENCES: dict[str, dict[str, Any]] = {
     OURS: {},
     WITHOUT: NO_TEACHER,
     "without_longer": NO_TEACHER,

@@ -107,13 +107,13 @@ def _tilts(angles: Tensor, dims: int) -> Tensor:
 
 
 def draw_crop(
-    whole: tuple[int, ...], divisor: tuple[int, ...], rng: torch.Generator
+    whole: tuple[int, ...], divisor: tuple[int, ...], rng: torch.Generator, widest: float = 1.0
 ) -> tuple[tuple[int, ...], Tensor | None]:
-    """One window of 0.35 to 1 of the ``whole`` one for a batch, and (n,) how far it may miss a centre, in voxels.
+    """A window of 0.35 to ``widest`` of the ``whole`` one for a batch, and (n,) voxels that it may miss a centre by.
 
     None for a window of the whole size, which is not cut at all. ``divisor``: what each side is a multiple of.
     """
-    share = 0.35 + 0.65 * float(torch.rand(1, generator=rng))
+    share = 0.35 + (widest - 0.35) * float(torch.rand(1, generator=rng))
     window = tuple(min(full, max(d, round(full * share / d) * d)) for full, d in zip(whole, divisor, strict=True))
     return window, None if window == whole else 0.2 * torch.tensor(window, dtype=torch.float32)
 

@@ -73,16 +73,16 @@ class Learner:
         """What a checkpoint must hold."""
         return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
 
-    def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None) -> Batch:
+    def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None, widest: float = 1.0) -> Batch:
         """The batch of one step from the cases that are ``part`` of the training, or from the items ``among``.
 
-        A permutation an epoch, one view an item; each part has its own randomness.
+        A permutation an epoch, one view an item; each part has its own randomness. ``widest``: of crops, 0.35..1.
         """
         rng = generator_for(self.seed + SALT[part], moment.step)
         chosen = self._chosen(moment.step, part, among)
         items = self.items
         return self.seen(
-            items.image[chosen], items.target[chosen].float(), items.strokes[chosen], self.views(chosen, rng)
+            items.image[chosen], items.target[chosen].float(), items.strokes[chosen], self.views(chosen, rng, widest)
         )
 
     @torch.no_grad()
@@ -100,10 +100,10 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def views(self, chosen: Tensor, rng: torch.Generator) -> Views:
+    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0) -> Views:
         """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch."""
         s = self.settings
-        window, miss = draw_crop(self.window, self.shape.divisor(), rng) if s.crops else (self.window, None)
+        window, miss = draw_crop(self.window, self.shape.divisor(), rng, widest) if s.crops else (self.window, None)
         sizes, view = self.items.sizes[chosen], self.view
         views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)

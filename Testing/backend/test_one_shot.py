@@ -10,8 +10,11 @@ import torch
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Warned
 from slicer_kdseg.protocol.settings import resolve, view_for
+from training_backend.cli import bench_one_shot
 from training_backend.data import preprocess
 from training_backend.data.augment import draw_views, grid_of
+from training_backend.data.cases import Case
+from training_backend.data.folder import CaseFolder
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
@@ -263,3 +266,34 @@ def test_others_are_segmented_after_two_minutes_at_most(tmp_path):
         assert sources[-1] == "student"
         assert dice(desk.previews[case.id][-1][1], truth) > 0.85
     assert training.method.notes["gate_passed"] == 4
+
+
+def a_folder(count: int) -> CaseFolder:
+    image, labels = phantom(SIZE)
+    return CaseFolder(CONTRACT, tuple(Case(f"case {n:02d}", image, AFFINE, None, labels) for n in range(count)))
+
+
+def test_the_bench_never_tests_a_patient_whose_labels_were_learnt_from():
+    many, few = a_folder(130), a_folder(12)
+    for folder, sizes, setting in ((many, (40, 60), "unseen"), (few, (11, 11), "transductive")):
+        roles = bench_one_shot.split(folder, 1)
+        assert (len(roles.unlabelled), len(roles.tested), roles.setting) == (*sizes, setting)
+        assert all(case.labels is None for case in roles.unlabelled)
+        assert roles.atlas.name not in {case.name for case in (*roles.unlabelled, *roles.tested)}
+        for variant in bench_one_shot.TRAINED:
+            labelled = {
+                case.name for case in bench_one_shot.taught(folder, roles, variant).cases if case.labels is not None
+            }
+            if variant.name != "full_masks":
+                assert labelled == {roles.atlas.name}
+            elif setting == "unseen":
+                assert not labelled & {case.name for case in roles.tested}
+    assert {roles.atlas.name for roles in (bench_one_shot.split(many, n) for n in range(5))}.isdisjoint(
+        case.name for case in bench_one_shot.split(many, 0).tested
+    )
+
+
+def test_the_upper_bound_has_the_same_network_and_views():
+    fast = resolve("one_shot")
+    for name, value in (bench_one_shot.SAME_NETWORK | bench_one_shot.SAME_VIEWS).items():
+        assert getattr(fast, name) == value

@@ -27,6 +27,7 @@ PARTS = ("scene", "previews", "ct", "acdc")
 PROMISED = ("pushback_full_vs_gzip_nrrd", "pushback_local_vs_gzip_nrrd", "scene_update_vs_import")
 METHOD_BENCHES: dict[str, str] = {
     "cross_modality": "training_backend.cli.bench_cross_modality",
+    "one_shot": "training_backend.cli.bench_one_shot",
     "scribble": "training_backend.cli.bench_scribble",
     "shape_intensity": "training_backend.cli.bench_shape_intensity",
 }

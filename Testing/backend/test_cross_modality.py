@@ -198,6 +198,17 @@ def test_a_class_that_assistants_do_not_know_is_unlabelled_there():
     assert all(torch.equal(a, b) for a, b in zip(folded(logits, target, [1, 2, 3]), (logits, target), strict=True))
 
 
+def test_assistants_do_not_teach_that_an_unknown_class_is_background():
+    method = a_method()
+    method.known = [1, 2]
+    batch = method.synthetic.draw(LATER, "assistant")
+    logits = method._logits(method.synthetic.student, batch.image)
+    swapped = logits[:, [3, 1, 2, 0]]
+    for term, value in method._taught("synthetic", logits, batch).items():
+        assert method._taught("synthetic", swapped, batch)[term].item() == pytest.approx(value.item(), rel=1e-5)
+    assert method._taught("target", swapped, batch)["target_ce"] != method._taught("target", logits, batch)["target_ce"]
+
+
 def test_assistants_take_turns_at_the_targets_likeness_and_only_in_training_images():
     method = a_method(alignment="classmap")
     place = method.items.places("assistant")[0]

@@ -29,7 +29,7 @@ from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
 
-BUDGETS = (140.0,)
+BUDGETS = (150.0,)
 EVERY = 5
 TRAINED = (0, 1, 3)
 TUNED_ON = 4

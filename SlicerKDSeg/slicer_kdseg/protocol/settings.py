@@ -118,7 +118,7 @@ class ShapeIntensitySettings(TrainSettings):
     ramp: float = setting(0.3, 0, 1, "share of the student's stage over which the hints rise to their weight; 0 = none")
     paint: Literal["means", "drawn"] = setting("drawn", hint="intensities in the teacher's pictures")
     teacher_skips: bool = setting(True, hint="skip connections in the teacher; without them it learns slowly")
-    teacher_share: float = setting(0.35, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
+    teacher_share: float = setting(0.42, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
     gate: float = setting(0.9, 0, 1, "Dice on pictures of unseen cases that it must reach before it may teach")
     painted_views: float = setting(0.0, 0, 1, "share of the student's images with every class in a contrast of its own")
 

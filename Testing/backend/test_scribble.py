@@ -76,6 +76,12 @@ def test_the_target_of_an_unlabelled_view_counts_as_much_as_the_teacher_is_sure(
     np.testing.assert_allclose(target[0, :, 1].numpy(), [0.375, 0.125], atol=1e-6)
 
 
+def test_a_short_training_has_no_time_for_unlabelled_cases():
+    for seconds, taking_part in ((60.0, False), (300.0, True)):
+        method = a_method(others=2, steps=None, seconds=seconds, unlabelled=1.0, unlabelled_from=0.4)
+        assert ("unlabelled" in method.imitate(Moment(step=1, fraction=0.9))) == taking_part
+
+
 @pytest.mark.parametrize("window", [(48, 64), (32, 48, 40)])
 def test_a_box_lies_inside_the_window_and_shows_the_other_batch(window):
     rng = torch.Generator().manual_seed(0)

@@ -172,9 +172,10 @@ class Scribble:
     def _agreed(self, moment: Moment, batch: Batch) -> Terms:
         """What student and teacher make of the unlabelled cases, once the teacher has learnt something."""
         s = self.settings
-        if s.unlabelled == 0 or moment.fraction < s.unlabelled_from or not len(self.items.of("unlabelled")):
+        start = s.unlabelled_from if s.steps else max(s.unlabelled_from, s.unlabelled_after / s.seconds)
+        if s.unlabelled == 0 or moment.fraction < start or not len(self.items.of("unlabelled")):
             return {}
-        ramp = sigmoid_ramp(moment.fraction, s.unlabelled_from, s.unlabelled_from + 0.2)
+        ramp = sigmoid_ramp(moment.fraction, start, start + 0.2)
         over = batch if s.cut_mix else None
         return {"unlabelled": ramp * s.unlabelled * agreement(self.learner, moment, s.sharpening, s.confidence, over)}
 

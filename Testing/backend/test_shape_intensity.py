@@ -185,6 +185,15 @@ def test_every_term_has_a_switch():
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
 
 
+def test_hints_rise_and_fade():
+    method = a_method(teacher_share=0.5, ramp=0.2, fade=0.6)
+    assert method._loudness(0.0) < 0.01
+    assert method._loudness(0.4) == 1.0
+    assert method._loudness(0.8) == pytest.approx(0.5)
+    assert method._loudness(1.0) == 0.0
+    assert a_method(ramp=0.0, fade=1.0)._loudness(1.0) == 1.0
+
+
 def test_shape_is_learnt_on_phantoms_by_teacher_and_student():
     """A budget in steps, about ten CPU-seconds: the teacher passes its gate, the student knows an unseen phantom."""
     easy = {"augmentation": 1.0, "shading": 1.0, "crops": False, "gate": 0.7}

@@ -48,6 +48,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "weak_without": WEAK | NO_TEACHER,
     "with_inheritance": {"inherit": True},
     "with_inheritance_alone": {"inherit": True, "feature": 0.0},
+    "with_lasting_hints": {"fade": 1.0},
     "with_weight_1": {"feature": 1.0},
     "with_weight_16": {"feature": 16.0},
     "with_raw_maps": {"standardised": False},

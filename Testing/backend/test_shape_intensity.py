@@ -15,8 +15,8 @@ from training_backend.losses.feature_distillation import feature_distillation
 from training_backend.methods.method import Messenger
 from training_backend.methods.shape_intensity import ShapeIntensity
 from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
-from training_backend.networks.decoder_maps import decoded, without_skips
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
+from training_backend.networks.skipless import without_skips
 
 SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 6, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48, "gate": 0.0}
@@ -83,7 +83,7 @@ def test_without_skips_the_encoder_speaks_through_the_deepest_map_alone():
 
 def test_decoder_maps_run_from_half_resolution_to_the_deepest():
     network = MultiScaleUNet(UNetShape(2, 1, 3, (4, 8, 16)))
-    found = decoded(network, torch.randn(2, 1, 16, 16))
+    found = network.scales(torch.randn(2, 1, 16, 16))
     assert [tuple(own.shape[1:]) for own in found.maps] == [(4, 8, 8), (16, 4, 4)]
     assert not any(module._forward_hooks for module in network.modules())
 
@@ -170,7 +170,7 @@ def test_unsure_voxels_are_not_painted():
     shape = ShapeTeacher(method.learner, ShapeTeaching(confident=0.8), Messenger())
     batch = method.learner.draw(Moment(0, 0.0))
     unsure = torch.full_like(batch.target, 0.25)
-    maps = decoded(method.learner.student, batch.image)
+    maps = method.learner.student.scales(batch.image).maps
     assert shape.hint(maps, batch, unsure, 0).item() == 0.0
     assert shape.hint(maps, batch, batch.target, 0).item() > 0.0
 

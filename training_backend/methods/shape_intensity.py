@@ -29,7 +29,6 @@ from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
 from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
-from training_backend.networks.decoder_maps import decoded
 
 CONTRAST_SALT = 611_953
 
@@ -67,14 +66,14 @@ class ShapeIntensity:
         """The student looks at images, never at pictures: those it has only the teacher's word of."""
         s, batch = self.settings, self._seen(self.learner.draw(moment), moment.step)
         with self.learner.autocast():
-            seen = decoded(self.learner.student, batch.image)
-        logits = seen.logits.float()
+            seen = self.learner.student.scales(batch.image)
+        logits = seen.logits[0].float()
         terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target)}
         if s.target_dice > 0:
             terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
         if self.shape is not None and self.shape.trusted and s.feature > 0:
             weight = s.feature * self._loudness(self._gone(moment.fraction))
-            terms["feature"] = weight * self.shape.hint(seen, batch, batch.target, moment.step)
+            terms["feature"] = weight * self.shape.hint(seen.maps, batch, batch.target, moment.step)
         return terms
 
     def memory(self) -> Memory:

@@ -23,8 +23,8 @@ from training_backend.losses.multi_scale_distillation import pooled
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
-from training_backend.networks.decoder_maps import Decoded, decoded, without_skips
 from training_backend.networks.multi_scale_unet import MultiScaleUNet
+from training_backend.networks.skipless import without_skips
 
 EXAMINED_BATCHES = 8
 KEPT_ASIDE = 5
@@ -123,19 +123,19 @@ class ShapeTeacher:
         present = total[1:] > 0
         return float((2.0 * both[1:] / total[1:].clamp_min(1))[present].mean()) if present.any() else 0.0
 
-    def hint(self, seen: Decoded, batch: Batch, target: Tensor, step: int) -> Tensor:
+    def hint(self, maps: list[Tensor], batch: Batch, target: Tensor, step: int) -> Tensor:
         """Distance of a student's maps to the teacher's, unweighted 0-d; only the student gets a gradient.
 
-        ``seen``: what the student makes of ``batch.image``; ``target`` (B, K+1, *window): the regions to paint.
+        ``maps``: what the student's decoder makes of ``batch.image``; ``target`` (B, K+1, *window): what to paint.
         """
         known = confident(target, self.how.confident)
         with torch.no_grad(), self.learner.autocast():
-            taught = decoded(self.kept, self.picture(batch, known, step)).maps
+            taught = self.kept.scales(self.picture(batch, known, step)).maps
         levels = len(taught) if self.how.all_maps else 1
         counts = known.sum(dim=1, keepdim=True)
         terms = [
             feature_distillation(own.float(), his.float(), pooled(counts, own.shape[2:]), self.how.standardised)
-            for own, his in zip(seen.maps[:levels], taught[:levels], strict=True)
+            for own, his in zip(maps[:levels], taught[:levels], strict=True)
         ]
         return torch.stack(terms).mean()
 

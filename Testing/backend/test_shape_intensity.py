@@ -175,6 +175,15 @@ def test_unsure_voxels_are_not_painted():
     assert shape.hint(maps, batch, batch.target, 0).item() > 0.0
 
 
+def test_what_is_kept_as_the_model_is_the_student_and_nothing_beside_it():
+    method = a_method()
+    alone = MultiScaleUNet(method.learner.shape).state_dict()
+    assert method.learner.teacher.state_dict().keys() == alone.keys()
+    assert {id(own) for group in method.learner.optimizer.param_groups for own in group["params"]} == {
+        id(own) for own in method.learner.student.parameters()
+    }
+
+
 def test_every_term_has_a_switch():
     alone = a_method(feature=0.0)
     assert alone.shape is None

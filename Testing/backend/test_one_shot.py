@@ -210,6 +210,15 @@ def test_the_student_takes_over_only_where_it_agrees():
     assert (method.notes["gate_cases"], method.notes["gate_passed"]) == (2, 1)
 
 
+def test_carrying_over_leaves_time_for_the_student():
+    gone, said = iter([0.0, 0.6]), []
+    messenger = Messenger(say=said.append, gone=lambda: next(gone))
+    method = a_method(others=3, messenger=messenger)
+    list(train(method.stages(), Budget(60.0, steps=2)))
+    assert method.propagation.places == [1]
+    assert "1 of 3" in said[0]
+
+
 def test_without_unlabelled_cases_it_trains_and_says_what_it_cannot_do(tmp_path):
     desk = CaseDesk()
     training = a_training(tmp_path, desk, others=0)

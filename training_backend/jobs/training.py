@@ -101,6 +101,7 @@ class Training:
             self.showing.propagated,
             self._ended,
             self.showing.handed_over,
+            lambda: self.budget.fraction(self.step),
         )
         self.method = METHODS[self.request.method](
             self.settings, self.material.items, self.material.preprocess, view, messenger

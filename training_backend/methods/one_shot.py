@@ -55,7 +55,7 @@ class OneShot:
     ) -> None:
         self.settings, self.items, self.messenger = settings, items, messenger
         self.learner = Learner(settings, items, preprocess, view)
-        self.propagation = Propagation(items, preprocess, settings.registered)
+        self.propagation = Propagation(items, preprocess, settings.registered, settings.register_share)
         hinted = settings.hint > 0 and settings.registered > 0 and bool(items.places("unlabelled"))
         self.reconstruction = ReconstructionTeacher(self.learner) if hinted else None
         self.begins = settings.teacher_share if hinted else 0.0

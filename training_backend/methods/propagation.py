@@ -31,10 +31,11 @@ class Agreement:
 
 
 class Propagation:
-    """Placements of the atlas on unlabelled cases, by place; ``most``: how many cases at most."""
+    """Placements of the atlas on unlabelled cases, by place; on ``most`` cases at most, and for ``share`` of the
+    budget at most."""
 
-    def __init__(self, items: Items, preprocess: Preprocess, most: int) -> None:
-        self.items, self.spacing_mm, self.most = items, preprocess.spacing_mm, most
+    def __init__(self, items: Items, preprocess: Preprocess, most: int, share: float) -> None:
+        self.items, self.spacing_mm, self.most, self.share = items, preprocess.spacing_mm, most, share
         self.placements: dict[int, Placement] = {}
         self._labels: dict[int, Tensor] = {}
 
@@ -51,6 +52,12 @@ class Propagation:
             if place in self.placements:
                 continue
             if messenger.ended():
+                return
+            if messenger.gone() > self.share:
+                messenger.say(
+                    f"Labels were carried over to {number - 1} of {len(waiting)} unlabelled cases; the rest of the time"
+                    " is the student's. Give it more seconds to reach the others."
+                )
                 return
             self.placements[place] = register(
                 self.items.whole_image(0)[0], self.items.whole_image(place)[0], self.spacing_mm, self.spacing_mm

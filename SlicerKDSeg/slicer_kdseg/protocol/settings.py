@@ -137,6 +137,7 @@ class OneShotSettings(TrainSettings):
     target_ce: float = setting(1.0, 0, 100)
     target_dice: float = setting(1.0, 0, 100)
     registered: int = setting(40, 0, 10000, "how many unlabelled cases labels are carried over to; 0 = atlas only")
+    register_share: float = setting(0.5, 0, 1, "share of the budget after which no further case is carried over to")
     atlas_share: float = setting(0.25, 0, 1, "share of batches that show the labelled case itself")
     propagated: float = setting(1.0, 0, 100, "weight of batches with labels that were carried over")
     trust_likeness: float = setting(0.0, 0, 1, "how far a carried over label counts less where the images look unlike")

@@ -45,15 +45,15 @@ class QuietDesk:
     def candidate(self, *parts) -> None: ...
 
 
-def a_method(others: int = 0, **differences):
-    """The method over one scribbled phantom and some without any annotation."""
+def a_method(scribbled: int = 1, others: int = 0, **differences):
+    """The method over scribbled phantoms, one and the same, and others without any annotation."""
     settings = resolve("scribble", "fast", SMALL | differences)
     view = view_for(settings, 1)
     image, labels = phantom((6, 48, 48))
     how = preprocess.fit([image.shape], [SPACING], settings, view)
     channels = how.labels(labels, SPACING, np.arange(256))
     strokes = torch.where(torch.rand(channels.shape, generator=torch.Generator().manual_seed(0)) < 0.1, channels, -1)
-    cases = [PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))]
+    cases = [PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))] * scribbled
     silent = torch.full_like(strokes, UNSPOKEN)
     for number in range(others):
         other = how.image(phantom((6, 48, 48), seed=1 + number)[0], SPACING)
@@ -76,10 +76,11 @@ def test_the_target_of_an_unlabelled_view_counts_as_much_as_the_teacher_is_sure(
     np.testing.assert_allclose(target[0, :, 1].numpy(), [0.375, 0.125], atol=1e-6)
 
 
-def test_a_short_training_has_no_time_for_unlabelled_cases():
-    for seconds, taking_part in ((60.0, False), (300.0, True)):
-        method = a_method(others=2, steps=None, seconds=seconds, unlabelled=1.0, unlabelled_from=0.4)
-        assert ("unlabelled" in method.imitate(Moment(step=1, fraction=0.9))) == taking_part
+@pytest.mark.parametrize(("scribbled", "seconds", "begins"), [(1, 60.0, 0.4), (2, 60.0, 1.0), (2, 300.0, 0.4)])
+def test_a_teacher_of_several_cases_waits_a_minute(scribbled, seconds, begins):
+    method = a_method(scribbled=scribbled, others=2, steps=None, seconds=seconds, unlabelled_from=0.4)
+    assert [stage.until for stage in method.stages()] == [begins, 1.0]
+    assert ("unlabelled" in method.imitate(Moment(step=1, fraction=0.9))) == (begins < 0.9)
 
 
 @pytest.mark.parametrize("window", [(48, 64), (32, 48, 40)])

@@ -89,13 +89,11 @@ class ScribbleSettings(TrainSettings):
     partial_ce: float = setting(0.3, 0, 100)
     class_balance: float = setting(0.0, 0, 1, "exponent of the inverse class frequency as class weight")
     correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")
+    teacher_after: float = setting(60.0, 0, 86400, "and seconds before it speaks to students of several cases")
     correct_every: float = setting(0.1, 0.001, 1)
     correction: float = setting(0.5, 0, 1, "the teacher's final share of the target, class by class as it learns")
     unlabelled: float = setting(1.0, 0, 100, "agreement with the teacher on cases without any annotation")
     unlabelled_from: float = setting(0.4, 0, 1, "share of the budget after which unlabelled cases take part")
-    unlabelled_after: float = setting(
-        60.0, 0, 86400, "and seconds of training; before that they cost more than they give"
-    )
     sharpening: float = setting(1.5, 0.1, 10, "exponent of the teacher's word on them; above 1 it says it more clearly")
     confidence: float = setting(0.5, 0, 0.99, "probability up to which the teacher's word on them counts nothing")
     cut_mix: bool = setting(True, hint="paste parts of annotated items over the unlabelled ones")

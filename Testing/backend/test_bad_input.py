@@ -170,7 +170,7 @@ def test_cuda_that_is_absent_is_said(cases, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("words", [["train", "magic"], ["train", "scribble", "--set=second=5"]])
 def test_an_unknown_method_or_setting_is_told_before_any_file_is_read(tmp_path, capsys, words):
     told = refused([*words, "--cases", str(tmp_path / "nowhere")], capsys)
-    assert "knows scribble" in told or "Did you mean 'seconds'?" in told
+    assert "scribble, shape_intensity, supervised" in told or "Did you mean 'seconds'?" in told
 
 
 def test_a_port_that_is_taken_and_a_bind_without_a_token_are_said(tmp_path, capsys, monkeypatch):

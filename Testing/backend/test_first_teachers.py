@@ -72,3 +72,11 @@ def test_appearance_is_standardised_and_blurs_alike_in_mm():
     assert rows.shape[0] == image.size
     assert np.abs(rows.mean(axis=0)).max() < 1e-3
     assert np.isfinite(rows).all()
+
+
+def test_several_sparse_cases_share_the_nets_of_one_fold_each():
+    pairs = [phantom((20, 48, 48), seed=number) for number in range(3)]
+    cases = [Seen(image, annotate(labels, seed=0, every=4), SPACING) for image, labels in pairs]
+    teachers = FirstTeachers(4, Stacking(steps=5, win=100.0), seed=0)
+    assert len(teachers.believe(cases)) == 3
+    assert len(teachers.nets) == 4

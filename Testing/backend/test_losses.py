@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from training_backend.losses.adversarial import adversarial
 from training_backend.losses.class_contrast import class_contrast
+from training_backend.losses.mixed_pseudo_labels import SMALL, mixed_pseudo_labels
 from training_backend.losses.multi_scale_distillation import multi_scale_distillation
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
+from training_backend.losses.prediction_distillation import prediction_distillation
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 
 
@@ -146,3 +149,72 @@ def test_contrast_of_a_single_class_is_zero():
     loss.backward()
     assert loss.item() == 0.0
     assert student.grad.abs().sum() == 0.0
+
+
+def test_mixed_pseudo_labels_by_hand():
+    sure = torch.tensor([[[50.0, -50.0], [-50.0, 50.0]]])
+    assert mixed_pseudo_labels(sure, sure, 0.5).item() == pytest.approx(0.0, abs=1e-6)
+    unsure = torch.zeros(1, 2, 2)
+    half = 1 - (2 * 0.5 + SMALL) / (0.5 + 1.0 + SMALL)
+    assert mixed_pseudo_labels(sure, unsure, 1.0).item() == pytest.approx(half / 2, rel=1e-5)
+
+
+def test_mixed_pseudo_labels_like_numpy():
+    first, second = random_logits(2, 3, 4, 5), random_logits(2, 3, 4, 5, seed=9)
+    p, q = (np.exp(log_softmax(z.detach().numpy())) for z in (first, second))
+    y = np.eye(3)[(0.3 * p + 0.7 * q).argmax(axis=1)].transpose(0, 3, 1, 2)
+    losses = []
+    for said in (p, q):
+        dice = [
+            (2 * (said[:, c] * y[:, c]).sum() + SMALL) / ((said[:, c] ** 2).sum() + y[:, c].sum() + SMALL)
+            for c in range(3)
+        ]
+        losses.append(1 - np.mean(dice))
+    assert mixed_pseudo_labels(first, second, 0.3).item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_mixed_pseudo_labels_teach_both_decoders():
+    first, second = random_logits(2, 3, 4, 5), random_logits(2, 3, 4, 5, seed=9)
+    mixed_pseudo_labels(first, second, 0.3).backward()
+    assert first.grad.abs().sum() > 0
+    assert second.grad.abs().sum() > 0
+
+
+def test_prediction_distillation_by_hand_and_like_numpy():
+    student, teacher = random_logits(2, 3, 4, 5), random_logits(2, 3, 4, 5, seed=1)
+    for tau in (1.0, 2.0, 4.0):
+        log_p, log_q = (log_softmax(z.detach().numpy() / tau) for z in (teacher, student))
+        wanted = tau**2 * (np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()
+        assert prediction_distillation(student, teacher, tau).item() == pytest.approx(wanted, rel=1e-5)
+    assert prediction_distillation(student, student.detach().clone()).item() == pytest.approx(0.0, abs=1e-6)
+    one, other = torch.tensor([[[[0.0]], [[0.0]]]]), torch.tensor([[[[np.log(3.0)]], [[0.0]]]])
+    wanted = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    assert prediction_distillation(other, one, 1.0).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_prediction_distillation_teaches_the_student_only_and_tau_keeps_its_pull():
+    student, teacher = random_logits(1, 3, 4, 4), random_logits(1, 3, 4, 4, seed=1)
+    sizes = []
+    for tau in (8.0, 16.0):
+        (gradient,) = torch.autograd.grad(prediction_distillation(student, teacher, tau), student)
+        sizes.append(gradient.norm().item())
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+    prediction_distillation(student, teacher).backward()
+    assert teacher.grad is None
+    assert student.grad.abs().sum() > 0
+
+
+def test_prediction_distillation_can_weigh_the_teacher_s_foreground():
+    teacher = torch.tensor([[[[9.0, 0.0]], [[0.0, 9.0]]]])
+    student = torch.zeros(1, 2, 1, 2)
+    student[0, :, 0, 1] = torch.tensor([1.0, 0.0])
+    log_p, log_q = (log_softmax(z.numpy()) for z in (teacher, student))
+    per_voxel = (np.exp(log_p) * (log_p - log_q)).sum(axis=1).ravel()
+    wanted = (per_voxel[0] + 5 * per_voxel[1]) / 6
+    assert prediction_distillation(student, teacher, 1.0, foreground=4.0).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_adversarial_is_the_squared_distance_from_what_is_wanted():
+    scores = torch.tensor([1.0, 0.0, 3.0])
+    assert adversarial(scores, 1.0).item() == pytest.approx(5 / 3)
+    assert adversarial(scores, 0.0).item() == pytest.approx(10 / 3)

@@ -12,8 +12,8 @@ from training_backend.engine.budget import Budget
 from training_backend.engine.loop import Moment, train
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
+from training_backend.methods.correction import corrected, learnt
 from training_backend.methods.method import Messenger
-from training_backend.methods.scribble import corrected, learnt
 
 SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}

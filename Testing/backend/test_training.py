@@ -163,17 +163,32 @@ def weights(training: Training) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("method", "cut"),
-    [("scribble", 3), ("scribble", 7), ("scribble", 11), ("supervised", 5)],
-    ids=["before the correction", "after a correction", "after the release", "supervised"],
+    [
+        ("scribble", 3),
+        ("scribble", 7),
+        ("scribble", 11),
+        ("supervised", 5),
+        ("shape_intensity", 1),
+        ("shape_intensity", 6),
+    ],
+    ids=[
+        "before the correction",
+        "after a correction",
+        "after the release",
+        "supervised",
+        "shape teacher",
+        "shape student",
+    ],
 )
 def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, a_scribbled_phantom, monkeypatch, method, cut):
     case, truth = a_scribbled_phantom
-    if method == "supervised":
+    if resolve(method).learns_from == "dense":
         case = replace(case, annotation=truth, kind="dense")
+    heard = {"gate": 0.0} if method == "shape_intensity" else {}
     monkeypatch.setattr("training_backend.jobs.training.CHECKPOINT_SECONDS", 0.0)
 
     def a_life(folder: Path, desk: ListDesk) -> Training:
-        training = a_training(tmp_path / folder, case, desk, method, steps=14)
+        training = a_training(tmp_path / folder, case, desk, method, steps=14, **heard)
         training.run()
         return training
 

@@ -16,7 +16,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.scene.annotation import Annotation, new_annotation
-from slicer_kdseg.scene.cohort import labelled_case, unlabelled_case
+from slicer_kdseg.scene.cohort import chosen_cases, labelled_case
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.session import KDSegSession
@@ -38,14 +38,23 @@ def another_volume(a_scene: Any) -> Any:
     return new_volume(a_scene, "pelvis", image, np.diag([1.0, 1.0, 3.0, 1.0]))
 
 
-def test_other_volumes_are_sent_once_and_take_part(
+def test_labelled_volumes_are_sent_and_take_part(
     a_scene: Any, a_backend: LocalBackend, an_annotation_with_strokes: Annotation, another_volume: Any, tmp_path: Path
 ) -> None:
     client = BackendClient(a_backend.url, a_backend.token)
     session = KDSegSession(a_scene, client)
     session.annotate(an_annotation_with_strokes)
-    other = unlabelled_case(another_volume)
-    session.request_training(settings={"seconds": 1}, others=(other,))
+    annotation = new_annotation(a_scene, another_volume, an_annotation_with_strokes.contract)
+    assert chosen_cases(a_scene, [another_volume.GetID()], "scribble").unlabelled == (another_volume,)
+    with pytest.raises(BadAnnotation, match="'pelvis' has no labels"):
+        chosen_cases(a_scene, [another_volume.GetID()], "supervised")
+    painter = Painter(a_scene, annotation)
+    mask = np.zeros((8, 30, 32), bool)
+    mask[2, 5, 5:10] = True
+    painter.paint(1, mask)
+    painter.close()
+    (other,) = chosen_cases(a_scene, [another_volume.GetID(), "gone"], "scribble").labelled
+    session.request_training(settings={"seconds": 1}, labelled=(other,))
     wait_until(session, lambda state: state.job_state == "done" and state.can_train, 30)
     id_ = case_id(other.image, other.affine)
     assert any(id_ in path.name for path in (tmp_path / "backend").rglob("*"))
@@ -66,7 +75,7 @@ def test_a_labelled_case_need_not_hold_every_class_but_something(
     mask[2, 5, 5:10] = True
     painter.paint(1, mask)
     painter.close()
-    assert labelled_case(annotation, "scribble").labels is not None
+    assert labelled_case(annotation, "scribble").role == "target"
     dense = labelled_case(annotation, "dense", "assistant")
-    assert dense.labels is not None
+    assert dense.role == "assistant"
     assert set(np.unique(dense.labels)) == {0, 1}

@@ -27,7 +27,7 @@ from slicer_kdseg.protocol.errors import (
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.scene.annotation import Annotation, new_annotation
-from slicer_kdseg.scene.geometry import array_of_volume, new_volume
+from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.results import find_preview
 from slicer_kdseg.scene.segments import BINARY_LABELMAP
@@ -101,6 +101,24 @@ def test_previews_of_the_student_reach_the_scene(a_session: KDSegSession, a_clie
     assert a_session.preview.provenance.method == "scribble"
     assert a_session.preview.provenance.step == 50
     assert a_session.preview.node.GetSegmentation().GetNumberOfLayers(BINARY_LABELMAP) == 1
+
+
+def test_other_volumes_take_part_and_get_previews_of_their_own(a_session: KDSegSession, a_scene: Any) -> None:
+    voxels = np.arange(4 * 20 * 24, dtype=np.float32).reshape(4, 20, 24)
+    other = new_volume(a_scene, "another", voxels, np.diag([2.0, 2.0, 5.0, 1.0]))
+    shown: list[PreviewShown] = []
+    a_session.signals.preview_arrived.connect(shown.append)
+    a_session.request_training(settings={"seconds": 2}, other_volumes=[other])
+    wait_until(a_session, lambda state: any(each.source == "propagated" for each in shown), 20)
+    node = find_preview(a_scene, other)
+    layer = node.GetSegmentation().GetNthSegment(0).GetRepresentation(BINARY_LABELMAP)
+    assert (array_of_image(layer) == 1).all()
+    assert node.GetAttribute("KDSeg.Source") == "propagated"
+    assert next(each for each in shown if each.source == "propagated").node_id == node.GetID()
+    assert a_session.state.preview_source in ("growcut", "student")
+    wait_until(a_session, lambda state: state.job_state == "done", 30)
+    assert a_session.preview is not None
+    assert a_session.preview.provenance.source == "student"
 
 
 def test_a_correction_joins_the_running_job(

@@ -25,7 +25,12 @@ from training_backend.cli.bench_rows import BenchRow, result, table, told, write
 LIVE_SECONDS = 40.0
 PARTS = ("scene", "previews", "ct", "acdc")
 PROMISED = ("pushback_full_vs_gzip_nrrd", "pushback_local_vs_gzip_nrrd", "scene_update_vs_import")
-METHOD_BENCHES: dict[str, str] = {}
+METHOD_BENCHES: dict[str, str] = {
+    "cross_modality": "training_backend.cli.bench_cross_modality",
+    "one_shot": "training_backend.cli.bench_one_shot",
+    "scribble": "training_backend.cli.bench_scribble",
+    "shape_intensity": "training_backend.cli.bench_shape_intensity",
+}
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -33,7 +38,10 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("name", choices=["loop", *METHOD_BENCHES, "table"])
     parser.add_argument("--data", type=Path, metavar="DIR", help="a case folder; for 'loop' with acdc_scribble/")
     parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets; 'loop' is cut to the longest")
+    parser.add_argument("--elsewhere", type=Path, nargs="+", metavar="DIR", default=[], help="tested unchanged")
+    parser.add_argument("--assistant", type=Path, metavar="DIR", help="the other kind of image, for 'cross_modality'")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda counts wall seconds")
     parser.add_argument("--only", action="append", help="measure this part, method or baseline alone; may be repeated")
     parser.add_argument("--json", type=Path, nargs="+", metavar="FILE", default=[])
@@ -117,7 +125,13 @@ def _command(options: argparse.Namespace) -> str:
         parts += ["--data", options.data.name]
     if options.seconds:
         parts += ["--seconds", *(f"{seconds:g}" for seconds in options.seconds)]
+    if options.elsewhere:
+        parts += ["--elsewhere", *(place.name for place in options.elsewhere)]
+    if options.assistant is not None:
+        parts += ["--assistant", options.assistant.name]
     parts += ["--seeds", str(options.seeds)]
+    if options.first_seed:
+        parts += ["--first-seed", str(options.first_seed)]
     if options.device != "cpu":
         parts += ["--device", options.device]
     for only in options.only or []:

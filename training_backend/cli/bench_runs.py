@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slicer_kdseg.protocol.labels import LabelContract
-from slicer_kdseg.protocol.messages import JobRequest, Payload, Warned
+from slicer_kdseg.protocol.messages import JobRequest, Payload, PreviewSource, Warned
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import Cost
 from training_backend.cli.terminal_desk import TerminalDesk
@@ -20,6 +22,7 @@ from training_backend.cli.train import in_use
 if TYPE_CHECKING:
     from training_backend.export.model import Model
     from training_backend.jobs.material import TrainingCase
+    from training_backend.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trained:
-    """``model``: the last one, loaded back; ``shown``: what a user was shown last, (D, H, W) ids by case id;
-    ``said``: what the run had to say."""
+    """``model``: the last one, loaded back; ``first`` and ``shown``: what a user was shown first and last, (D, H, W)
+    ids by case id; ``said``: what the run had to say; ``method``: what has been trained, with all its networks."""
 
     model: Model
+    first: dict[str, Any]
     shown: dict[str, Any]
     cost: Cost
     said: list[str]
+    method: Method
 
 
 @contextmanager
@@ -64,15 +69,30 @@ def trained(
     with TemporaryDirectory(prefix="kdseg-bench-") as work:
         desk = _QuietDesk(Path(work) / "model")
         begun = time.process_time()
-        Training(Path(work) / "job", request, settings, usable, desk).run()
+        training = Training(Path(work) / "job", request, settings, usable, desk)
+        training.run()
         cost = Cost(seconds, time.process_time() - begun)
         shown = {case: preview[0] for case, preview in desk.previews.items()}
-        yield Trained(load_model(desk.model, device), shown, cost, desk.said)
+        yield Trained(load_model(desk.model, device), desk.first, shown, cost, desk.said, training.method)
 
 
 @dataclass
 class _QuietDesk(TerminalDesk):
     said: list[str] = field(default_factory=list)
+    first: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def preview(
+        self,
+        case: str,
+        labels: np.ndarray,
+        source: PreviewSource,
+        step: int,
+        revision: int,
+        uncertainty: np.ndarray | None = None,
+        sentence: str = "",
+    ) -> None:
+        self.first.setdefault(case, labels)
+        super().preview(case, labels, source, step, revision, uncertainty, sentence)
 
     def emit(self, payload: Payload) -> None:
         if isinstance(payload, Warned):

@@ -16,6 +16,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
 from slicer_kdseg.scene.background import with_automatic_background
+from training_backend.cli.assistant_cases import read_assistants
 from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.cli.results_folder import writable
 from training_backend.data.cases import Case, write_labels
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     for note in folder.notes:
         print(note)
     cases = training_cases(folder, resolved, options.automatic_background)
+    if options.assistant is not None:
+        cases += read_assistants(options.assistant, folder.contract)
     request = JobRequest(options.method, folder.contract, in_use(cases), options.preset, differences)
     writable(options.out)
     annotated = sum(case.part == "annotated" for case in cases)

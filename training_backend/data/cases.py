@@ -7,7 +7,7 @@ to millimetres in RAS. ITK files are (i, j, k) in LPS: both turns happen here an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from slicer_kdseg.protocol.labels import UNLABELLED
 from training_backend.data.nifti import fault
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+STRAIGHT = 0.9
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr")
 
 
@@ -73,6 +74,36 @@ def as_read_spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
     order, _ = _nearest_axes(affine)
     steps = spacing_mm(affine)
     return steps[order[0]], steps[order[1]], steps[order[2]]
+
+
+def turned_like(
+    arrays: Sequence[np.ndarray], affine: np.ndarray, like: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Arrays (D, H, W) of one grid with their axes running as those of ``like`` do, and the affine that goes with it.
+
+    Where the axes of either lie more than 25 degrees off the body's, as in cardiac views, it is not known which
+    belong together: the arrays come back as they are.
+    """
+    if min(_straightness(affine), _straightness(like)) < STRAIGHT:
+        return list(arrays), affine
+    (order, signs), (wanted, wanted_signs) = _nearest_axes(affine), _nearest_axes(like)
+    steps = [sign * other for sign, other in zip(signs, wanted_signs, strict=True)]
+    from_new = np.zeros((4, 4))
+    from_new[3, 3] = 1.0
+    for own, new, step in zip(order, wanted, steps, strict=True):
+        from_new[2 - own, 2 - new] = step
+        from_new[2 - own, 3] = arrays[0].shape[own] - 1 if step < 0 else 0
+    turned = []
+    for array in arrays:
+        flipped = array.transpose(order)[tuple(slice(None, None, step) for step in steps)]
+        turned.append(np.ascontiguousarray(flipped.transpose(np.argsort(wanted))))
+    return turned, affine @ from_new
+
+
+def _straightness(affine: np.ndarray) -> float:
+    """Least cosine between an axis of the grid and the body's axis nearest to it."""
+    cosines = np.abs(affine[:3, :3]) / np.linalg.norm(affine[:3, :3], axis=0)
+    return float(cosines.max(axis=0).min())
 
 
 def _nearest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

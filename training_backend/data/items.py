@@ -59,9 +59,7 @@ class Items:
         self.parts: list[Part] = [case.part for case in cases]
         self.edition = 0
         for place, (case, (size, _)) in enumerate(zip(cases, sizes, strict=True)):
-            image = as_items(case.image, dims)
-            padding = [p for n, full in zip(reversed(size), reversed(self.spatial), strict=True) for p in (0, full - n)]
-            self.image[self.spans[place]] = F.pad(image, padding, mode="replicate").to(device)
+            self.image[self.spans[place]] = padded(as_items(case.image, dims), self.spatial).to(device)
             self.sizes[self.spans[place]] = torch.tensor(size, dtype=torch.float32)
             self.replace(place, case)
         self.begin_anew()
@@ -84,6 +82,15 @@ class Items:
         self.parts[place] = case.part
         self.replace_strokes(place, case.strokes)
         self.belief[(span, slice(None), *inner)] = as_items(case.belief, self.dims).to(self.device, torch.float16)
+
+    def middles(self) -> Tensor:
+        """(n, dims) on the CPU: the middle of the foreground of each item's case in voxels, its own without any."""
+        middles = (self.sizes - 1) / 2
+        for span in self.spans:
+            spoken = self.belief[span, 1:].amax(dim=(0, 1) if self.dims == 2 else 1).squeeze(0) > 0.5
+            if spoken.any():
+                middles[span] = spoken.nonzero().float().mean(dim=0).cpu()
+        return middles
 
     def begin_anew(self) -> None:
         """After strokes or beliefs have changed: the target is the belief again."""
@@ -134,6 +141,13 @@ def hot(channels: Tensor, classes: int) -> Tensor:
 def as_items(volume: Tensor, dims: int) -> Tensor:
     """(C, D, H, W) -> (D, C, H, W) in 2-D, (1, C, D, H, W) in 3-D."""
     return volume.movedim(1, 0) if dims == 2 else volume[None]
+
+
+def padded(items: Tensor, spatial: Sequence[int]) -> Tensor:
+    """Items (n, C, *own) at the size ``spatial``, their last voxels repeated behind them."""
+    own = items.shape[2:]
+    padding = [p for n, full in zip(reversed(own), reversed(spatial), strict=True) for p in (0, full - n)]
+    return F.pad(items, padding, mode="replicate")
 
 
 def from_items(items: Tensor, dims: int) -> Tensor:

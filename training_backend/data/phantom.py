@@ -15,12 +15,19 @@ CONTRACT = LabelContract(
     )
 )
 MEANS = (0.0, 300.0, 180.0, 420.0)
+OTHER_MEANS = (150.0, 60.0, 400.0, 260.0)
 
 
 def phantom(
-    shape: tuple[int, int, int] = (24, 48, 48), noise: float = 25.0, seed: int = 0
+    shape: tuple[int, int, int] = (24, 48, 48),
+    noise: float = 25.0,
+    seed: int = 0,
+    means: tuple[float, ...] = MEANS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image (D, H, W) float32 and its labels uint8: a ball inside a shell, a thin rod beside them."""
+    """Image (D, H, W) float32 and its labels uint8: a ball inside a shell, a thin rod beside them.
+
+    ``means``: intensity by class; ``OTHER_MEANS`` is another kind of image of the same things.
+    """
     rng = np.random.default_rng(seed)
     d, h, w = (
         np.linspace(-1, 1, n).reshape([-1 if a == axis else 1 for a in range(3)]) for axis, n in enumerate(shape)
@@ -31,5 +38,5 @@ def phantom(
     labels[radius < 0.6] = 2
     labels[radius < 0.38] = 1
     labels[np.sqrt((h - 0.1 * d) ** 2 + (w - 0.72) ** 2) + 0 * d < 0.13] = 3
-    image = np.asarray(MEANS)[labels] + rng.normal(0, noise, shape) + 40 * h
+    image = np.asarray(means)[labels] + rng.normal(0, noise, shape) + 40 * h
     return image.astype(np.float32), labels

@@ -51,7 +51,7 @@ class Preprocess:
         normal = standardise(turned)[None, None]
         size = self.working_size(voxels.shape, spacing_mm)
         normal = _resampled(normal, size)
-        return torch.cat([self._with_context(normal[0]), *self._places(size)])
+        return torch.cat([self.with_context(normal[0]), *self._places(size)])
 
     def labels(self, labels: np.ndarray, spacing_mm: Sequence[float], channel_of: np.ndarray) -> Tensor:
         """(D, H, W) uint8 ids -> (D', H', W') int8 channels; ``channel_of[id]`` is -1 for unlabelled.
@@ -100,7 +100,8 @@ class Preprocess:
             size.append(max(1, shape[axis] if near_one else round(shape[axis] * ratio)))
         return size
 
-    def _with_context(self, image: Tensor) -> Tensor:
+    def with_context(self, image: Tensor) -> Tensor:
+        """(1, D', H', W') with its neighbouring slices as channels, in 2-D."""
         if self.dims == 3 or not self.context:
             return image
         depth = image.shape[1]

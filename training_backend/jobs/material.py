@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseRole
-from slicer_kdseg.protocol.settings import ScribbleSettings, TrainSettings, View
+from slicer_kdseg.protocol.settings import CrossModalitySettings, ScribbleSettings, TrainSettings, View
 from training_backend.data import preprocess
+from training_backend.data.assistants import Assistant, fitted
 from training_backend.data.cases import spacing_mm
 from training_backend.data.growcut import growcut
 from training_backend.data.items import Items, Part, PreparedCase, hot
@@ -20,8 +21,8 @@ from training_backend.data.largest import largest_parts
 from training_backend.data.strokes import hold_out, hold_out_slices
 from training_backend.engine.desk import Revision
 from training_backend.jobs.examiner import Examiner
+from training_backend.methods.correction import corrected, learnt, named
 from training_backend.methods.first_teachers import FirstTeachers, Stacking
-from training_backend.methods.scribble import corrected, learnt, named
 from training_backend.methods.votes import Seen
 
 MOST_VOXELS = 4_000_000  # ten seconds of grow-cut
@@ -79,6 +80,7 @@ class Material:
         own = [case for case in cases if case.part == "annotated"]
         spacings = [spacing_mm(case.affine) for case in own]
         self.preprocess = preprocess.fit([case.image.shape for case in own], spacings, settings, view)
+        self._fit_assistants(settings)
         for case in self.cases:
             self.examiner.held[case.id] = self._kept_aside(case)
 
@@ -165,6 +167,20 @@ class Material:
         if self.released:
             return case.annotation
         return np.where(self.examiner.held[case.id] == UNLABELLED, case.annotation, UNLABELLED).astype(np.uint8)
+
+    def _fit_assistants(self, settings: TrainSettings) -> None:
+        """Assistants at the size and cut to the region of the targets; nobody will ever see them segmented."""
+        places = [place for place, case in enumerate(self.cases) if case.part == "assistant"]
+        if not isinstance(settings, CrossModalitySettings) or not places:
+            return
+        assistants, targets = (
+            [Assistant(case.image, case.annotation, case.affine) for case in (self.cases[p] for p in own)]
+            for own in (places, self.annotated)
+        )
+        how = self.preprocess
+        fit = fitted(assistants, targets, how.slice_axis, how.dims, settings.match_size)
+        for place, case in zip(places, fit, strict=True):
+            self.cases[place] = replace(self.cases[place], image=case.image, annotation=case.labels, affine=case.affine)
 
     def _kept_aside(self, case: TrainingCase) -> np.ndarray:
         if case.part != "annotated":

@@ -48,6 +48,10 @@ class Showing:
         """Show labels that were carried over from another case, (K+1, D', H', W') at working spacing."""
         self._preview(self.material.cases[place], self.material.labels(probability, place), "propagated", 0, sentence)
 
+    def handed_over(self, place: int, probability: Tensor, sentence: str) -> None:
+        """Show the student instead of propagated labels, in the same form."""
+        self._preview(self.material.cases[place], self.material.labels(probability, place), "student", 0, sentence)
+
     def look(self, learner: Learner, step: int, places: Sequence[int], notes: Mapping[str, object]) -> np.ndarray:
         """Show and, while strokes are kept aside, examine the cases at ``places``; the first case is among them.
 

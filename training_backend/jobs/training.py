@@ -96,7 +96,13 @@ class Training:
         if not self.material.dense:
             self.showing.growcut(self.cases[0], 0, "Grow-cut of your strokes; the student is learning.")
         self.material.open(device)
-        messenger = Messenger(lambda sentence: self.desk.emit(Warned(sentence)), self.showing.propagated, self._ended)
+        messenger = Messenger(
+            lambda sentence: self.desk.emit(Warned(sentence)),
+            self.showing.propagated,
+            self._ended,
+            self.showing.handed_over,
+            lambda: self.budget.fraction(self.step),
+        )
         self.method = METHODS[self.request.method](
             self.settings, self.material.items, self.material.preprocess, view, messenger
         )

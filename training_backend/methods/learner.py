@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slicer_kdseg.protocol.settings import TrainSettings, View
-from training_backend.data.augment import draw_views, grid_of, sample, shade
+from training_backend.data.augment import Views, around, draw_crop, draw_views, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory
@@ -51,6 +51,7 @@ class Learner:
             out_channels=items.belief.shape[1],
             channels=channels,
             heads=heads,
+            strides=strides(settings, items.dims),
             residual_units=settings.residual_units,
             fine_width=view.fine_width,
         )
@@ -64,27 +65,34 @@ class Learner:
             group["initial_lr"] = settings.learning_rate
         self.dtype = faster_dtype(items.device)
         self.window = self._window()
+        self._centres: Tensor | None = None
+        self._centres_edition = -1
         self.batch = settings.batch if items.dims == 2 else max(1, settings.batch // SLICES_A_VOLUME)
 
     def memory(self) -> Memory:
         """What a checkpoint must hold."""
         return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
 
-    def draw(self, moment: Moment, part: Part = "annotated") -> Batch:
-        """The batch of one step from the cases that are ``part`` of the training.
+    def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None, widest: float = 1.0) -> Batch:
+        """The batch of one step from the cases that are ``part`` of the training, or from the items ``among``.
 
-        A permutation an epoch, one view an item; each part has its own randomness.
+        A permutation an epoch, one view an item; each part has its own randomness. ``widest``: of crops, 0.35..1.
         """
         rng = generator_for(self.seed + SALT[part], moment.step)
-        chosen = self._chosen(moment.step, part)
-        with torch.no_grad():
-            views = draw_views(self.items.sizes[chosen], self.window, self.view.augmentation, rng, self.settings.flips)
-            grid = grid_of(views, self.items.spatial, self.items.device)
-            clean = sample(self.items.image[chosen], grid, outside="border")
-            target = sample(self.items.target[chosen].float(), grid)
-            strokes = sample(self.items.strokes[chosen][:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
-            image = shade(clean, views, self.items.image.shape[1] - 3 * self.preprocess.position)
-        return Batch(image, clean, target, strokes)
+        chosen = self._chosen(moment.step, part, among)
+        items = self.items
+        return self.seen(
+            items.image[chosen], items.target[chosen].float(), items.strokes[chosen], self.views(chosen, rng, widest)
+        )
+
+    @torch.no_grad()
+    def seen(self, image: Tensor, target: Tensor, strokes: Tensor, views: Views) -> Batch:
+        """Items of the padded size, (B, C, *spatial), (B, K+1, *spatial) and (B, *spatial), seen through ``views``."""
+        grid = grid_of(views, self.items.spatial, self.items.device)
+        clean = sample(image, grid, outside="border")
+        drawn = sample(strokes[:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
+        shaded = shade(clean, views, image.shape[1] - 3 * self.preprocess.position)
+        return Batch(shaded, clean, sample(target, grid), drawn)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -92,9 +100,23 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def _chosen(self, step: int, part: Part = "annotated") -> Tensor:
+    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0) -> Views:
+        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch."""
+        s = self.settings
+        window, miss = draw_crop(self.window, self.shape.divisor(), rng, widest) if s.crops else (self.window, None)
+        sizes, view = self.items.sizes[chosen], self.view
+        views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
+        return views if miss is None else around(views, self._middles()[chosen], miss, rng)
+
+    def _middles(self) -> Tensor:
+        """(n, dims): the middle of the foreground of each item's case, found again when the targets are built anew."""
+        if self._centres is None or self._centres_edition != self.items.edition:
+            self._centres, self._centres_edition = self.items.middles(), self.items.edition
+        return self._centres
+
+    def _chosen(self, step: int, part: Part = "annotated", among: Tensor | None = None) -> Tensor:
         """(B,) items: some in turn, every item once an epoch, some by chance in favour of rare classes."""
-        own = self.items.of(part)
+        own = self.items.of(part) if among is None else among
         count, seed = len(own), self.seed + SALT[part]
         rare = round(self.view.rare_items * self.batch) if self.items.dims == 2 and part == "annotated" else 0
         in_turn = self.batch - rare
@@ -113,3 +135,10 @@ class Learner:
         """Whole items: the median size of the annotated, up to the next multiple that the network takes."""
         median = self.items.sizes[self.items.of("annotated")].median(dim=0).values
         return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))
+
+
+def strides(settings: TrainSettings, dims: int) -> tuple[tuple[int, ...], ...]:
+    """Empty for the usual ones: every level halves. A first level at full resolution halves no side."""
+    if not settings.full_first_level:
+        return ()
+    return ((1,) * dims, *((2,) * dims for _ in range(settings.levels - 2)))

@@ -18,13 +18,16 @@ class Messenger:
     """What a method may tell the user while it works.
 
     ``say`` puts a sentence into the job's history; ``show`` shows class probabilities (K+1, D', H', W') at
-    working spacing of the case at a place as propagated labels, with a sentence; ``ended`` tells whether
-    the user wants the job to end, for work that takes long between two steps.
+    working spacing of the case at a place as propagated labels, with a sentence; ``hand_over`` shows them as the
+    student's; ``ended`` tells whether the user wants the job to end, for work that takes long between two steps, and
+    ``gone`` which share of the budget is gone.
     """
 
     say: Callable[[str], None] = lambda sentence: None
     show: Callable[[int, Tensor, str], None] = lambda place, probability, sentence: None
     ended: Callable[[], bool] = lambda: False
+    hand_over: Callable[[int, Tensor, str], None] = lambda place, probability, sentence: None
+    gone: Callable[[], float] = lambda: 0.0
 
 
 class Method(Protocol):

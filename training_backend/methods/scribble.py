@@ -3,13 +3,17 @@
     strokes ──► first teachers (grow-cut and its kin) ──► belief ─┐
        │                                                          ▼
        └────────────► partial CE ──► student ◄── soft CE + Dice ── target
-                                      │   ▲                        ▲
-                                 EMA  ▼   └ multi-scale KD, class  │ corrects, class by class,
-                                    teacher ──  contrast ──────────┘ once it has learnt the class
+                                      │   ▲  ▲                     ▲
+                                 EMA  ▼   │  └ unlabelled cases    │ corrects, class by class,
+                                    teacher ──────────────────────┘ once it has learnt the class
+                                          └ multi-scale KD, class contrast
 
 The published method (Computerized Medical Imaging and Graphics 116:102416, 2024) is known to us from its
-abstract only; its terms are re-derived here, and the grow-cut teacher and the correction are our own.
+abstract only; its terms are re-derived here, and the grow-cut teacher, the correction and the agreement on
+unlabelled cases are our own. The preset ``fast`` is what learns best in seconds; ``paper`` leaves out what is
+ours: partial CE, multi-scale distillation and class-wise contrast from the first step on.
 Stages: ``grow_cut`` (the student learns the first belief) and ``self_distillation`` (its average corrects it).
+With ``second_decoder`` there is one stage instead, ``two_decoders``: DMPLS, the published rival.
 """
 
 from __future__ import annotations
@@ -19,21 +23,26 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from slicer_kdseg.protocol.settings import ScribbleSettings, View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
-from training_backend.engine.loop import Moment, Stage, Terms
+from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
 from training_backend.losses.class_contrast import class_contrast
+from training_backend.losses.mixed_pseudo_labels import mixed_pseudo_labels
 from training_backend.losses.multi_scale_distillation import multi_scale_distillation, pooled
 from training_backend.losses.partial_cross_entropy import UNSPOKEN, partial_cross_entropy
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
+from training_backend.methods.agreement import agreement
+from training_backend.methods.correction import corrected, learnt, named
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
+from training_backend.networks.multi_scale_unet import Scales
+from training_backend.networks.second_decoder import SecondDecoder
 
 CONFIDENT = 0.8
 
@@ -47,57 +56,71 @@ class Scribble:
         self.settings = settings
         self.ready = True
         self.notes: dict[str, Any] = {}
-        self.distils = settings.multi_scale > 0 or settings.contrast > 0
-        self.learner = Learner(
-            settings, items, preprocess, view, heads=min(3, settings.levels - 2) if settings.multi_scale > 0 else 0
-        )
+        several = settings.multi_scale > 0 or settings.deep_supervision > 0
+        self.learner = Learner(settings, items, preprocess, view, heads=min(3, settings.levels - 2) if several else 0)
         self.items = items
-        self.next_round = settings.correct_from
+        self.second = SecondDecoder(self.learner.student).to(items.device) if settings.second_decoder > 0 else None
+        if self.second is not None:
+            own = {"params": list(self.second.parameters()), "initial_lr": settings.learning_rate}
+            self.learner.optimizer.add_param_group(own)
+        self.begins = max(settings.correct_from, self._earliest())
+        self.next_round = self.begins
         self._edition = items.edition
         self._weights: Tensor | None = None
 
     def stages(self) -> Iterator[Stage]:
         """``grow_cut`` until the teacher may speak, then ``self_distillation`` to the end of the budget."""
-        s, learner = self.settings, self.learner
-        parts = (("grow_cut", s.correct_from, self.imitate), ("self_distillation", 1.0, self.distil))
+        learner = self.learner
+        student: nn.Module = learner.student
+        parts = [("grow_cut", self.begins, self.imitate), ("self_distillation", 1.0, self.distil)]
+        if self.second is not None:
+            student = nn.ModuleList([learner.student, self.second])
+            parts = [("two_decoders", 1.0, self.label_for_each_other)]
         for name, until, terms in parts:
-            yield Stage(name, until, learner.student, learner.optimizer, warm_then_linear, terms, learner.follow)
+            yield Stage(name, until, student, learner.optimizer, warm_then_linear, terms, learner.follow)
 
     def imitate(self, moment: Moment) -> Terms:
         """First stage: strokes by partial CE, everything else by the first belief."""
         batch = self.learner.draw(moment)
-        with self.learner.autocast():
-            logits = self.learner.student(batch.image)
-        return self._taught(logits.float(), batch)
+        terms = self._taught([z.float() for z in self._seen(batch.image).logits], batch)
+        return terms | self._agreed(moment, batch)
 
     def distil(self, moment: Moment) -> Terms:
-        """Second stage: the target is corrected in rounds; the teacher may also speak at every step."""
-        if moment.fraction >= self.next_round or self._edition != self.items.edition:
+        """Second stage: the teacher corrects the target in rounds; it may also speak at every step."""
+        s = self.settings
+        if s.correction > 0 and (moment.fraction >= self.next_round or self._edition != self.items.edition):
             self._correct(moment)
-        if not self.distils:
-            return self.imitate(moment)
-        s, batch = self.settings, self.learner.draw(moment)
-        with self.learner.autocast():
-            seen = self.learner.student.scales(batch.image)
-            with torch.no_grad():
+        batch = self.learner.draw(moment)
+        seen = self._seen(batch.image)
+        logits = [z.float() for z in seen.logits]
+        terms: Terms = {}
+        if s.multi_scale > 0 or s.contrast > 0:
+            with torch.no_grad(), self.learner.autocast():
                 known = self.learner.teacher.scales(batch.clean)
-        logits, advice = [z.float() for z in seen.logits], known.logits[0].float()
-        terms = self._taught(logits[0], batch)
-        ramp = sigmoid_ramp(moment.fraction, s.correct_from, s.correct_from + 0.4)
-        if s.multi_scale > 0:
-            terms["multi_scale"] = ramp * s.multi_scale * multi_scale_distillation(logits, advice, s.temperature)
-        if s.contrast > 0:
-            members = membership(batch.strokes, logits[0], advice, seen.features.shape[2:])
-            terms["contrast"] = (
-                ramp * s.contrast * class_contrast(seen.features.float(), known.features.float(), members)
-            )
-        return terms
+            terms = self._distilled(seen, logits, known, batch, moment)
+        return self._taught(logits, batch) | terms | self._agreed(moment, batch)
+
+    def label_for_each_other(self, moment: Moment) -> Terms:
+        """DMPLS: both decoders learn the strokes, and elsewhere the labels that they give together."""
+        assert self.second is not None
+        batch, rng = self.learner.draw(moment), generator_for(self.settings.seed + 3, moment.step)
+        with self.learner.autocast():
+            first = self.learner.student(batch.image).float()
+            second = self.second(self.learner.student, batch.image, rng).float()
+        share = float(torch.rand(1, generator=rng))
+        pairs = [partial_cross_entropy(logits, batch.strokes) for logits in (first, second)]
+        return {
+            "partial_ce": self.settings.partial_ce * (pairs[0] + pairs[1]) / 2.0,
+            "second_decoder": self.settings.second_decoder * mixed_pseudo_labels(first, second, share),
+        }
 
     def memory(self) -> Memory:
         """The learner and, once it has been corrected, the target."""
         facts = {"next_round": self.next_round, "stale": self._edition != self.items.edition}
-        target = {"target": self.items.target} if self.next_round > self.settings.correct_from else {}
-        return self.learner.memory() | Memory(tensors=target, facts=facts)
+        spoken = self.next_round > self.begins
+        target = {"target": self.items.target} if spoken else {}
+        second = {} if self.second is None else {"second_decoder": self.second}
+        return self.learner.memory() | Memory(second, tensors=target, facts=facts)
 
     def remember(self, recalled: Recalled) -> None:
         """The target as it had become; it is made anew where the annotation has changed since."""
@@ -106,13 +129,35 @@ class Scribble:
             self.items.target = recalled.tensors["target"].to(self.items.device)
         self._edition = self.items.edition - int(recalled.facts["stale"])
 
-    def _taught(self, logits: Tensor, batch: Batch) -> Terms:
+    def _seen(self, image: Tensor) -> Scales:
+        with self.learner.autocast():
+            return self.learner.student.scales(image)
+
+    def _taught(self, logits: list[Tensor], batch: Batch) -> Terms:
+        """The target, at full resolution and, with deep supervision, pooled for every head; and the strokes."""
         s = self.settings
-        terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target, self.class_weights())}
+        terms: Terms = {}
+        if s.target_ce > 0:
+            terms["target_ce"] = s.target_ce * soft_cross_entropy(logits[0], batch.target, self.class_weights())
         if s.target_dice > 0:
-            terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
+            terms["target_dice"] = s.target_dice * soft_dice(logits[0], batch.target)
         if s.partial_ce > 0:
-            terms["partial_ce"] = s.partial_ce * partial_cross_entropy(logits, batch.strokes)
+            terms["partial_ce"] = s.partial_ce * partial_cross_entropy(logits[0], batch.strokes)
+        if s.deep_supervision > 0:
+            deep = [_deep(z, batch.target) / 2**k for k, z in enumerate(logits[1:], start=1)]
+            terms["deep_supervision"] = s.deep_supervision * torch.stack(deep).sum()
+        return terms
+
+    def _distilled(self, seen: Scales, logits: list[Tensor], known: Scales, batch: Batch, moment: Moment) -> Terms:
+        s, terms, advice = self.settings, {}, known.logits[0].float()
+        ramp = sigmoid_ramp(moment.fraction, self.begins, self.begins + 0.4)
+        if s.multi_scale > 0:
+            terms["multi_scale"] = ramp * s.multi_scale * multi_scale_distillation(logits, advice, s.temperature)
+        if s.contrast > 0:
+            members = membership(batch.strokes, logits[0], advice, seen.features.shape[2:])
+            terms["contrast"] = (
+                ramp * s.contrast * class_contrast(seen.features.float(), known.features.float(), members)
+            )
         return terms
 
     def class_weights(self) -> Tensor | None:
@@ -125,19 +170,36 @@ class Scribble:
             self._weights = weights / weights.mean()
         return self._weights
 
+    def _agreed(self, moment: Moment, batch: Batch) -> Terms:
+        """What student and teacher make of the unlabelled cases, once the teacher has learnt something."""
+        s = self.settings
+        start = max(s.unlabelled_from, self._earliest())
+        if s.unlabelled == 0 or moment.fraction < start or not len(self.items.of("unlabelled")):
+            return {}
+        ramp = sigmoid_ramp(moment.fraction, start, start + 0.2)
+        over = batch if s.cut_mix else None
+        return {"unlabelled": ramp * s.unlabelled * agreement(self.learner, moment, s.sharpening, s.confidence, over)}
+
+    def _earliest(self) -> float:
+        """The share of the budget before which a teacher of several cases has nothing to say.
+
+        On ten ACDC patients a correction begun in the first minute made students of 60 seconds worse, and
+        unlabelled cases cost them more steps than they were worth. A single case is learnt sooner.
+        """
+        s = self.settings
+        return 0.0 if s.steps or len(self.items.places("annotated")) == 1 else min(s.teacher_after / s.seconds, 1.0)
+
     @torch.no_grad()
     def _correct(self, moment: Moment) -> None:
         """One round: the teacher predicts every case once, and its word enters the target class by class."""
         s, learner, items = self.settings, self.learner, self.items
         places = items.places("annotated")
-        advice = [
-            predict(learner.teacher, items.whole_image(place), learner.shape.divisor(), learner.dtype)
-            for place in places
-        ]
+        divisor = learner.shape.divisor()
+        advice = [predict(learner.teacher, items.whole_image(place), divisor, learner.dtype) for place in places]
         believed = [items.belief_of(place) for place in places]
         strokes = [items.strokes_of(place) for place in places]
         trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
-        share = s.correction * min(0.3 + (moment.fraction - s.correct_from) / 0.4, 1.0)
+        share = s.correction * min(0.3 + (moment.fraction - self.begins) / 0.4, 1.0)
         for place, belief, word in zip(places, believed, advice, strict=True):
             items.set_target(place, corrected(belief, word, trust, share))
         items.speak()
@@ -145,39 +207,17 @@ class Scribble:
         self._edition = items.edition
 
 
-def named(belief: Tensor) -> Tensor:
-    """(K+1, D, H, W) -> (D, H, W): the channel believed most, ``UNSPOKEN`` where none is."""
-    return torch.where(belief.sum(dim=0) > 0, belief.argmax(dim=0), UNSPOKEN)
-
-
-def learnt(advice: list[Tensor], labels: list[Tensor]) -> Tensor:
-    """How far the teacher may speak of each class, (K+1,) in 0..1: 0 up to Dice 0.5 on ``labels``, 1 from 0.8 on.
-
-    ``advice``: (K+1, D, H, W) a case; ``labels``: (D, H, W), ``UNSPOKEN`` where nothing is known.
-    """
-    classes = len(advice[0])
-    said = torch.cat([p.argmax(0)[s != UNSPOKEN] for p, s in zip(advice, labels, strict=True)])
-    true = torch.cat([s[s != UNSPOKEN] for s in labels]).long()
-    both = torch.bincount(true[said == true], minlength=classes)
-    total = torch.bincount(said, minlength=classes) + torch.bincount(true, minlength=classes)
-    return ((2.0 * both / total.clamp_min(1) - 0.5) / 0.3).clamp(0.0, 1.0)
-
-
-def corrected(belief: Tensor, advice: Tensor, trust: Tensor, share: float) -> Tensor:
-    """(1 - m) belief + m advice, all (K+1, D, H, W).
-
-    m is ``share`` times the trust in the class believed or the class advised, whichever is less: a small
-    class is not erased by a teacher that has not learnt it.
-    """
-    m = share * torch.minimum(trust[belief.argmax(dim=0)], trust[advice.argmax(dim=0)])
-    return (1.0 - m) * belief + m * advice
+def _deep(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy and Dice of a coarse head against the pooled target: where few voxels speak, softly."""
+    coarse = pooled(target, logits.shape[2:])
+    return soft_cross_entropy(logits, coarse) + soft_dice(logits, coarse)
 
 
 def membership(strokes: Tensor, student: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:
     """(B, K+1, *size): 1 on strokes of a class, and where the student names it and the teacher is confident."""
     classes = student.shape[1]
     confident = teacher.softmax(dim=1).amax(dim=1) > CONFIDENT
-    named = torch.where(confident, student.argmax(dim=1), torch.full_like(strokes, UNSPOKEN))
-    owner = torch.where(strokes != UNSPOKEN, strokes, named)
+    said = torch.where(confident, student.argmax(dim=1), torch.full_like(strokes, UNSPOKEN))
+    owner = torch.where(strokes != UNSPOKEN, strokes, said)
     hot = F.one_hot(owner.clamp_min(0), classes).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
     return pooled(hot, size)

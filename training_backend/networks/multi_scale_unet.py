@@ -54,10 +54,15 @@ class UNetShape:
 
 @dataclass(frozen=True)
 class Scales:
-    """Logits finest first, each (B, K+1, *spatial_k), and features (B, C, *spatial_1) at half resolution."""
+    """Logits finest first, each (B, K+1, *spatial_k), and features (B, C, *spatial_1) at half resolution.
+
+    ``maps``: what the decoder alone makes at every level, half resolution first and deepest last; the other half of
+    ``features`` is the encoder's own view of the texture.
+    """
 
     logits: list[Tensor]
     features: Tensor
+    maps: list[Tensor]
 
 
 class MultiScaleUNet(nn.Module):
@@ -88,9 +93,9 @@ class MultiScaleUNet(nn.Module):
         return self.fine(torch.cat([coarse, image], dim=1)) if self.fine else coarse
 
     def scales(self, image: Tensor) -> Scales:
-        """(B, C, *spatial) -> logits of ``1 + heads`` scales and the half-resolution feature map."""
+        """(B, C, *spatial) -> logits of ``1 + heads`` scales and the maps of its decoder."""
         taps: list[Tensor] = []
-        handles = [level.register_forward_hook(lambda _m, _i, out: taps.append(out)) for level in self._skips()]
+        handles = [level.register_forward_hook(lambda _m, _i, out: taps.append(out)) for level in self.skips()]
         try:
             finest = self(image)
         finally:
@@ -98,9 +103,11 @@ class MultiScaleUNet(nn.Module):
                 handle.remove()
         finest_first = taps[::-1]
         coarse = [head(tap) for head, tap in zip(self.heads, finest_first, strict=False)]
-        return Scales([finest, *coarse], finest_first[0])
+        widths = self.shape.channels
+        maps = [tap[:, width:] for tap, width in zip(finest_first, widths, strict=False)]
+        return Scales([finest, *coarse], finest_first[0], maps)
 
-    def _skips(self) -> Sequence[nn.Module]:
+    def skips(self) -> Sequence[nn.Module]:
         """Skip connections from the outermost to the innermost; hooks fire innermost first."""
         found, block = [], self.net.model
         while isinstance(block, nn.Sequential) and len(block) == 3:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
@@ -87,6 +89,27 @@ def unsure(looks: Looks, contract: LabelContract) -> bytes | None:
     axes[0, 0].set_ylabel("unsure here", color=INK, fontsize=9)
     axes[1, 0].set_ylabel("the result there", color=INK, fontsize=9)
     _legend(figure, contract, colors)
+    return _png(figure)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One slice: ``image`` and ``labels`` (H, W), or None for the image alone; ``strokes``: draw labels as strokes."""
+
+    title: str
+    image: np.ndarray
+    labels: np.ndarray | None = None
+    strokes: bool = False
+
+
+def side_by_side(panels: Sequence[Panel], contract: LabelContract, spacing_mm: tuple[float, float]) -> bytes:
+    """PNG: slices in a row, each with a title over it, square pixels of ``spacing_mm``."""
+    colors = picture_colors(contract)
+    figure = _figure(1, len(panels), panels[0].image.shape, spacing_mm)
+    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        labels = np.full(panel.image.shape, UNLABELLED) if panel.labels is None else panel.labels
+        _show(axis, _overlay(_grey(panel.image), labels, colors, panel.strokes), spacing_mm, panel.title)
+    _legend(figure, contract, colors, with_background=any(panel.strokes for panel in panels))
     return _png(figure)
 
 

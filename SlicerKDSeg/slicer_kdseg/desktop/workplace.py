@@ -96,8 +96,16 @@ class Workplace:
 
         def request() -> None:
             kind = SETTINGS[choices.method].learns_from
-            others = chosen_cases(self.scene, [id_ for id_ in choices.others if id_ != choices.volume], choices.method)
-            self.session.request_training(choices.method, choices.preset, choices.settings, kind, others=others)
+            others = [id_ for id_ in choices.others if id_ != choices.volume]
+            cohort = chosen_cases(self.scene, others, choices.method)
+            self.session.request_training(
+                choices.method,
+                choices.preset,
+                choices.settings,
+                kind,
+                other_volumes=cohort.unlabelled,
+                labelled=cohort.labelled,
+            )
 
         if self.link.state.stage == "connected":
             request()

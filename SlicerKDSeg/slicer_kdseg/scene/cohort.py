@@ -1,4 +1,4 @@
-"""Other cases that take part in a training: unlabelled volumes, and volumes with labels of their own."""
+"""Other volumes that take part in a training: unlabelled ones, and ones with labels of their own."""
 
 from __future__ import annotations
 
@@ -20,22 +20,15 @@ from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 
 @dataclass(frozen=True, eq=False)
 class OtherCase:
-    """``labels`` (D, H, W) is None for an unlabelled case; ``image`` is the volume node's own buffer."""
+    """``labels`` (D, H, W) uint8 on the image's grid; ``image`` is the volume node's own buffer."""
 
     name: str
     image: np.ndarray
     affine: np.ndarray
-    labels: np.ndarray | None
-    contract: LabelContract | None
+    labels: np.ndarray
+    contract: LabelContract
     kind: AnnotationKind
     role: CaseRole = "target"
-
-
-def unlabelled_case(volume: Any) -> OtherCase:
-    """Raises :class:`BadImage`."""
-    image, grid = array_of_volume(volume), grid_of_volume(volume)
-    checks.check_image_shape(image.shape)
-    return OtherCase(volume.GetName(), image, grid.affine, None, None, "scribble")
 
 
 def labelled_case(annotation: Annotation, kind: AnnotationKind, role: CaseRole = "target") -> OtherCase:
@@ -50,26 +43,37 @@ def labelled_case(annotation: Annotation, kind: AnnotationKind, role: CaseRole =
     return OtherCase(volume.GetName(), image, grid.affine, labels, contract, kind, role)
 
 
-def chosen_cases(scene: Any, volume_ids: Iterable[str], method: str) -> tuple[OtherCase, ...]:
-    """The scene's volumes with these node IDs as ``method`` takes them: with their labels where they have some.
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Further volumes of the scene as a method takes them: ``unlabelled`` nodes, ``labelled`` cases."""
 
-    Raises :class:`BadAnnotation` for an unlabelled one that the method cannot use.
+    unlabelled: tuple[Any, ...]
+    labelled: tuple[OtherCase, ...]
+
+
+def chosen_cases(scene: Any, volume_ids: Iterable[str], method: str) -> Cohort:
+    """The scene's volumes with these node IDs, with their labels where they have some.
+
+    Labelled ones are assistants of a method that takes assistants. Raises :class:`BadAnnotation` for an unlabelled
+    one that the method cannot use.
     """
-    settings, found = SETTINGS[method], []
+    settings = SETTINGS[method]
+    unlabelled, labelled = [], []
     for volume in (scene.GetNodeByID(id_) for id_ in volume_ids):
         if volume is None:
             continue
         node = find_annotation(scene, volume)
         if node is not None and any(count.any() for count in Annotation(volume, node).voxels_by_slice().values()):
-            found.append(labelled_case(Annotation(volume, node), settings.learns_from))
+            role: CaseRole = "assistant" if settings.takes_assistants else "target"
+            labelled.append(labelled_case(Annotation(volume, node), settings.learns_from, role))
         elif settings.takes_unlabelled:
-            found.append(unlabelled_case(volume))
+            unlabelled.append(volume)
         else:
             raise BadAnnotation(
                 f"'{volume.GetName()}' has no labels, and the method '{method}' does not use unlabelled images;"
                 " label it, or take it out of the other volumes."
             )
-    return tuple(found)
+    return Cohort(tuple(unlabelled), tuple(labelled))
 
 
 def send_cases(client: BackendClient, cases: Iterable[OtherCase]) -> tuple[CaseInUse, ...]:
@@ -77,8 +81,6 @@ def send_cases(client: BackendClient, cases: Iterable[OtherCase]) -> tuple[CaseI
     sent = []
     for case in cases:
         id_ = client.upload_case(case.image, case.affine)
-        revision = None
-        if case.labels is not None and case.contract is not None:
-            revision = client.upload_annotation(id_, case.labels, case.contract, case.kind, affine_ras=case.affine)
+        revision = client.upload_annotation(id_, case.labels, case.contract, case.kind, affine_ras=case.affine)
         sent.append(CaseInUse(id_, revision, case.kind, case.name, case.role))
     return tuple(sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,26 @@ class Collected:
     labels: np.ndarray
     contract: LabelContract
     kind: AnnotationKind
+
+
+@dataclass(frozen=True, eq=False)
+class OtherVolume:
+    """A volume of the scene that takes part without labels: the node, and its ``image`` (D, H, W) to be sent."""
+
+    volume: Any
+    name: str
+    image: np.ndarray
+    affine: np.ndarray
+
+
+def collect_others(volumes: Iterable[Any]) -> tuple[OtherVolume, ...]:
+    """Raises :class:`BadImage`, naming the volume."""
+    others = []
+    for volume in volumes:
+        image = array_of_volume(volume)
+        checks.check_image_shape(image.shape)
+        others.append(OtherVolume(volume, volume.GetName(), image, grid_of_volume(volume).affine))
+    return tuple(others)
 
 
 def collect(annotation: Annotation, kind: AnnotationKind, automatic_background: bool) -> Collected:

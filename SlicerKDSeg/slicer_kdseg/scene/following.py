@@ -1,13 +1,12 @@
 """Follow one job: its events become state and signals, its previews become voxels in the scene.
 
-Only the newest preview is fetched, on another thread; what changed is written in place by ``drain()``.
 The preview node remembers job, case and the last event seen, so that a session over a saved or reopened
-scene goes on where the last one stopped.
+scene goes on where the last one stopped; so do the preview nodes of other volumes that take part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +25,12 @@ from slicer_kdseg.protocol.messages import (
     Suggestion,
     Warned,
 )
-from slicer_kdseg.protocol.previews import PreviewUpdate
 from slicer_kdseg.protocol.watcher import JobWatcher
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
+from slicer_kdseg.scene.fetching import PreviewFetcher
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, preview_nodes
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import PreviewShown, SessionState
-from slicer_kdseg.scene.uncertainty import UncertaintyVolume
 
 JOB = "KDSeg.JobId"
 CASE = "KDSeg.CaseId"
@@ -51,7 +49,7 @@ class FollowedJob:
 
 
 class JobFollower:
-    """``become(**changes)`` changes the session's state; ``uncertainty`` is None unless it is to be shown.
+    """``become(**changes)`` changes the session's state; ``others`` are the previews of other volumes by case.
 
     ``final`` is given when the job was over before it was followed. ``over`` is true once the job's last
     event and its last preview have arrived.
@@ -65,20 +63,21 @@ class JobFollower:
         preview: PreviewSegmentation,
         signals: SessionSignals,
         become: Callable[..., SessionState],
+        others: Mapping[str, PreviewSegmentation],
         final: StateChanged | None = None,
     ) -> None:
         self.job = job
         self.preview = preview
-        self.uncertainty: UncertaintyVolume | None = None
         self.over = False
-        self._client, self._errands, self._signals, self._become = client, errands, signals, become
-        self._wanted: PreviewReady | None = None
-        self._fetching = False
+        self._signals, self._become = signals, become
+        self._previews = {job.case: preview, **others}
+        self.fetcher = PreviewFetcher(client, errands, job.id, self._previews, job.case, self._shown, self._missed)
         self._final = final
         self._model = ""
         self._watcher = JobWatcher(client, job.id, job.last_event_id)
-        for name, value in ((JOB, job.id), (CASE, job.case), (METHOD, job.method)):
-            preview.node.SetAttribute(name, value)
+        for case, own in self._previews.items():
+            for name, value in ((JOB, job.id), (CASE, case), (METHOD, job.method)):
+                own.node.SetAttribute(name, value)
 
     def drain(self) -> None:
         told_all = self._watcher.finished or self._watcher.error is not None  # read first: then nothing comes later
@@ -90,12 +89,9 @@ class JobFollower:
         self._become(trouble=self._watcher.trouble)
         if self._watcher.error is not None and self._final is None:
             self._final = StateChanged("failed", self._watcher.error.sentence)
-        self._fetch()
-        if told_all and self._final is not None and not self._fetching and self._wanted is None:
+        self.fetcher.drain()
+        if told_all and self._final is not None and self.fetcher.idle:
             self._end(self._final)
-
-    def want(self, ready: PreviewReady) -> None:
-        self._wanted = ready
 
     def close(self) -> None:
         self._watcher.close()
@@ -115,8 +111,8 @@ class JobFollower:
                     stage=payload.stage,
                 )
                 self._signals.progressed.emit(payload)
-            case PreviewReady() if payload.case == self.job.case:
-                self._wanted = payload
+            case PreviewReady():
+                self.fetcher.want(payload)
             case HeldOut():
                 self._become(held_out=payload)
                 self._signals.held_out_measured.emit(payload)
@@ -134,45 +130,25 @@ class JobFollower:
             case Warned():
                 self._signals.warned.emit(payload.sentence)
 
-    def _fetch(self) -> None:
-        ready = self._wanted
-        if ready is None or self._fetching:
-            return
-        self._wanted, self._fetching = None, True
-        since, unsure = self.preview.number, self.uncertainty is not None
-        self._errands.send(
-            "network",
-            lambda: self._client.preview(self.job.id, ready.number, since, unsure),
-            lambda update: self._show(ready, update),
-            lambda error: self._missed(error),
-        )
-
-    def _show(self, ready: PreviewReady, update: PreviewUpdate) -> None:
-        self._fetching = False
-        labels = self.preview.labels
-        if update.labels is None and update.since != self.preview.number:
-            self.preview.number = None  # the layer was remade meanwhile: ask for the whole preview
-            self._wanted = self._wanted or ready
-            return
-        update.apply(labels)
-        self.preview.number = update.number
-        self.preview.shown()
-        if self.uncertainty is not None and update.uncertainty is not None:
-            self.uncertainty.show(update.uncertainty)
-        self.preview.attribute(
+    def _shown(self, ready: PreviewReady) -> None:
+        self._previews[ready.case].attribute(
             Provenance(self.job.id, self.job.method, ready.step, self._model, ready.source, ready.revision)
         )
-        self._become(preview_source=ready.source, preview_step=ready.step)
-        self._signals.preview_arrived.emit(PreviewShown(ready.source, ready.step, ready.revision, ready.sentence))
+        if ready.case == self.job.case:
+            self._become(preview_source=ready.source, preview_step=ready.step)
+        node = self._previews[ready.case].node
+        self._signals.preview_arrived.emit(
+            PreviewShown(ready.source, ready.step, ready.revision, ready.sentence, node.GetID())
+        )
 
     def _missed(self, error: KDSegError) -> None:
-        self._fetching = False
         self._signals.warned.emit(f"A preview did not arrive. {error.sentence}")
 
     def _end(self, final: StateChanged) -> None:
         self.over = True
         self._watcher.close()
-        self.preview.node.SetAttribute("KDSeg.Model", self._model)
+        for preview in self._previews.values():
+            preview.node.SetAttribute("KDSeg.Model", self._model)
         failure = final.sentence if final.state == "failed" else ""
         sentence = final.sentence or f"The training is {final.state}."
         if final.state == "done":
@@ -189,3 +165,12 @@ def remembered_job(node: Any) -> FollowedJob | None:
     if not job or not case:
         return None
     return FollowedJob(job, node.GetAttribute(METHOD) or "", case, int(node.GetAttribute(LAST_EVENT) or 0))
+
+
+def remembered_others(scene: Any, job: FollowedJob) -> dict[str, Any]:
+    """The source volumes, by case, of the other previews that ``job`` has in the scene."""
+    return {
+        node.GetAttribute(CASE): volume
+        for node, volume in preview_nodes(scene)
+        if node.GetAttribute(JOB) == job.id and node.GetAttribute(CASE) != job.case
+    }

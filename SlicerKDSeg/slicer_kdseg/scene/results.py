@@ -132,12 +132,16 @@ class PreviewSegmentation:
 
 def find_preview(scene: Any, volume: Any) -> Any | None:
     """The scene's preview segmentation of ``volume``, for instance after a saved scene was opened again."""
+    return next((node for node, source in preview_nodes(scene) if source is volume), None)
+
+
+def preview_nodes(scene: Any) -> list[tuple[Any, Any]]:
+    """Every preview segmentation of the scene with its source volume."""
     nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
     nodes.UnRegister(None)
-    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
-        if node.GetAttribute(ROLE) == PREVIEW and node.GetNodeReference(SOURCE) is volume:
-            return node
-    return None
+    found = [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]
+    pairs = [(node, node.GetNodeReference(SOURCE)) for node in found if node.GetAttribute(ROLE) == PREVIEW]
+    return [(node, volume) for node, volume in pairs if volume is not None]
 
 
 def segment_id(label: int) -> str:

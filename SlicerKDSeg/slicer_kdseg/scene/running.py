@@ -11,7 +11,7 @@ from slicer_kdseg.protocol.errors import Conflict, KDSegError
 from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, PreviewReady, StateChanged
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job
+from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job, remembered_others
 from slicer_kdseg.scene.results import PreviewSegmentation, find_preview
 from slicer_kdseg.scene.sending import Started
 from slicer_kdseg.scene.signals import SessionSignals
@@ -71,8 +71,14 @@ class RunningJob:
         client = session.backend()
         session.become_all(session.state.of_job(status, started.revision))
         over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
+        contract = session.annotation.contract
+        others = {
+            case: PreviewSegmentation(session.scene, volume, contract)
+            for case, volume in started.others.items()
+            if session.scene.IsNodePresent(volume)
+        }
         self._follower = JobFollower(
-            client, session.errands, started.job, session.preview, session.signals, session.become, over
+            client, session.errands, started.job, session.preview, session.signals, session.become, others, over
         )
         self.show_uncertainty(session.show_uncertainty)
         if self.unwanted:
@@ -83,7 +89,8 @@ class RunningJob:
         """From the next preview on."""
         annotation = self._session.annotation
         if self._follower is not None and annotation is not None:
-            self._follower.uncertainty = UncertaintyVolume(self._session.scene, annotation.volume) if wanted else None
+            unsure = UncertaintyVolume(self._session.scene, annotation.volume) if wanted else None
+            self._follower.fetcher.uncertainty = unsure
 
     def order(self, order: Callable[[BackendClient, str], JobStatus], sentence: str) -> None:
         """Raises :class:`Conflict` when nothing runs."""
@@ -118,6 +125,8 @@ class RunningJob:
         assert session.annotation is not None
         session.preview = PreviewSegmentation(session.scene, session.annotation.volume, session.annotation.contract)
         job = dataclasses.replace(job, method=job.method or status.method)
-        self.follow(Started(job, session.preview.provenance.revision, status))
+        others = remembered_others(session.scene, job)
+        self.follow(Started(job, session.preview.provenance.revision, status, others))
         if status.preview and self._follower is not None:
-            self._follower.want(PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again."))
+            found = PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again.")
+            self._follower.fetcher.want(found)

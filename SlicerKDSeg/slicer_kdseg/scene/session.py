@@ -12,6 +12,7 @@ to. What the user drew is only ever read. Refusals before anything is sent are r
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from slicer_kdseg.protocol.messages import (
 from slicer_kdseg.protocol.settings import SETTINGS, resolve
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.cohort import OtherCase
-from slicer_kdseg.scene.collecting import Collected, collect
+from slicer_kdseg.scene.collecting import Collected, collect, collect_others
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.growing import Growing, Grown
 from slicer_kdseg.scene.history import TrainingHistory
@@ -111,16 +112,20 @@ class KDSegSession:
         settings: dict[str, Any] | None = None,
         kind: AnnotationKind = "scribble",
         other_cases: tuple[CaseInUse, ...] = (),
-        others: tuple[OtherCase, ...] = (),
+        other_volumes: Sequence[Any] = (),
+        labelled: tuple[OtherCase, ...] = (),
     ) -> None:
         """Grow-cut into the scene first, then a job. Raises :class:`KDSegError` before anything is sent.
 
-        ``others`` are sent first; ``other_cases`` are those that the backend has already.
+        ``other_volumes``: volume nodes that take part without labels and get previews of their own, where the
+        method shows them; ``other_cases``: cases that the backend already holds;
+        ``labelled``: volumes of the scene with labels of their own.
         """
         self._require(self.state.can_train)
         client = self.backend()
         resolve(method, preset, settings)
-        request = TrainingRequest(method, preset, settings or {}, other_cases, others)
+        unlabelled = collect_others(other_volumes)
+        request = TrainingRequest(method, preset, settings or {}, other_cases, unlabelled, labelled)
         collected = self._collect(kind)
         self._open_preview(collected.contract)
         self._running.unwanted = False

@@ -76,9 +76,10 @@ class SessionState:
 
 @dataclass(frozen=True)
 class PreviewShown:
-    """A preview has just been written into the scene."""
+    """A preview has just been written into the scene, into the segmentation node ``node_id``."""
 
     source: PreviewSource
     step: int
     revision: int
     sentence: str = ""
+    node_id: str = ""

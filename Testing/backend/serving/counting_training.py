@@ -44,6 +44,9 @@ def run(
         if case.annotation is not None:
             seen["strokes"][f"{case.case}/{case.revision}"] = strokes(read_annotation(case.annotation)[0])
     desk.emit(StateChanged("training"))
+    for case in cases[1:]:
+        carried_over = np.ones(read_image(case.image).array.shape, np.uint8)
+        desk.preview(case.case, carried_over, "propagated", 0, 0, sentence="Carried over.")
     total = max(1, int(settings.seconds / STEP_SECONDS))
     for step in range(seen["step"] + 1, total + 1):
         orders = desk.orders()

@@ -1,0 +1,266 @@
+"""Two students teach each other across kinds of images: MKD-style, arXiv 2010.01532 (AAAI 2020), no public code.
+
+    assistants (x_a, y_a) ──► align ──► (x^, y_a) ──► CE + Dice ──► S_syn ─┐  ▲
+                                ▲                                  s->r  │  │ r->s       ensemble ──► merge ──► S_real
+    targets (x_t, y_t) ─────────┴───────────────────► CE + Dice ──► S_real ◄┘──┘
+    unlabelled targets ───────────────────────────────────── compared notes ─┘
+
+Stages: ``align`` (assistants in the likeness of the targets: milliseconds, or an offline GAN), ``mutual``
+(both students, each the other's teacher behind a stop-gradient) and ``merge`` (the mean of both taught to
+S_real, which is the one model that is exported). Temperature, weights and which image the distillation sees
+are not known of the paper; ours are said in :class:`CrossModalitySettings`. The merge is our own.
+Without assistants both students learn from the targets: deep mutual learning (Zhang et al., CVPR 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slicer_kdseg.protocol.settings import CrossModalitySettings, View
+from training_backend.data.items import Items
+from training_backend.data.preprocess import Preprocess
+from training_backend.engine.checkpoint import Memory, Recalled
+from training_backend.engine.ema import teacher_of
+from training_backend.engine.loop import Moment, Stage, Terms
+from training_backend.engine.predict import predict
+from training_backend.engine.schedules import warm_then_linear
+from training_backend.losses.prediction_distillation import prediction_distillation
+from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
+from training_backend.methods.image_translation import ImageTranslation
+from training_backend.methods.learner import Batch, Learner
+from training_backend.methods.likeness import Likenesses
+from training_backend.methods.method import Messenger
+
+ASK_AGAIN = 0.1
+
+
+class CrossModality:
+    """The method over its items. ``real`` is S_real, kept and exported; ``synthetic`` is S_syn."""
+
+    def __init__(
+        self,
+        settings: CrossModalitySettings,
+        items: Items,
+        preprocess: Preprocess,
+        view: View,
+        messenger: Messenger,
+    ) -> None:
+        self.settings, self.items, self.messenger = settings, items, messenger
+        self.real = self.learner = Learner(settings, items, preprocess, view)
+        self.synthetic = Learner(settings, items, preprocess, view, seed=1)
+        self.elder = teacher_of(self.real.teacher)
+        self.pair = nn.ModuleList([self.real.student, self.synthetic.student])
+        self.optimizer = torch.optim.AdamW(
+            self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = settings.learning_rate
+        self.assisted = bool(items.places("assistant"))
+        self.known = known_to_assistants(items)
+        self.likenesses = Likenesses(items, preprocess, "none" if settings.alignment == "gan" else settings.alignment)
+        self.notes: dict[str, Any] = {"alignment": settings.alignment if self._translates() else self.likenesses.how}
+        self.translation = ImageTranslation(settings, self.real, self.likenesses) if self._translates() else None
+        self.ready = self.translation is None
+        self.begins = settings.gan_share if self.translation else 0.0
+        self.heard, self.next_question, self.merging = True, self._warm_until(), False
+
+    def stages(self) -> Iterator[Stage]:
+        """``align`` (steps of its own with a GAN only), ``mutual`` and, for a pair, ``merge``."""
+        s = self.settings
+        if not self.assisted and s.students == "two":
+            self.messenger.say(
+                "There are no assistant cases: two students learn from the same targets and from each other."
+            )
+        if self.translation:
+            yield self.translation.stage(s.gan_share)
+            self.translation.translate()
+            self.ready = True
+        if s.students == "one":
+            yield self._stage("joint", 1.0, self.joint, self.real.student, self.real.optimizer, self._rate)
+            return
+        yield self._stage("mutual", s.merge_from, self.mutual, self.pair, self.optimizer, self._rate)
+        yield self._stage("merge", 1.0, self.merge, self.real.student, self.real.optimizer, self._merge_rate)
+
+    def mutual(self, moment: Moment) -> Terms:
+        """Both learn their own labels and, with growing weight, what the other one thinks."""
+        s, n = self.settings, 0
+        target, synthetic = self._batches(moment)
+        to_real, to_syn = self._weights(moment)
+        shown = torch.cat([target.image, *self._unlabelled(moment)]) if to_real or to_syn else target.image
+        n = len(shown)
+        everything = torch.cat([shown, synthetic.image])
+        on_both = (to_real and s.distil_on == "both") or (to_syn and s.distil_on != "target")
+        z_real = self._logits(self.real.student, everything if on_both else shown)
+        z_syn = self._logits(self.synthetic.student, everything) if to_real or to_syn else None
+        own = self._logits(self.synthetic.student, synthetic.image) if z_syn is None else z_syn[n:]
+        terms = self._taught("target", z_real[: len(target.image)], target) | self._taught("synthetic", own, synthetic)
+        if z_syn is not None and to_real:
+            seen = slice(None) if s.distil_on == "both" else slice(0, n)
+            terms["synthetic_to_real"] = to_real * self._distilled(z_real[seen], z_syn[seen])
+        if z_syn is not None and to_syn:
+            seen = {"target": slice(0, n), "own": slice(n, None), "both": slice(None)}[s.distil_on]
+            terms["real_to_synthetic"] = to_syn * self._distilled(z_syn[seen], z_real[seen])
+        return terms
+
+    def merge(self, moment: Moment) -> Terms:
+        """S_real learns its labels, those of the assistants, and the mean of what both believed when merging began."""
+        s = self.settings
+        if not self.merging:
+            self.elder.load_state_dict(self.real.teacher.state_dict())
+            self.merging = True
+        target, synthetic = self._batches(moment)
+        images = [target.image, *self._unlabelled(moment)]
+        if s.merge_synthetic and self.assisted:
+            images.append(synthetic.image)
+        everything = torch.cat(images)
+        logits = self._logits(self.real.student, everything)
+        terms = self._taught("target", logits[: len(target.image)], target)
+        if s.merge_synthetic and self.assisted:
+            taught = self._taught("synthetic", logits[-len(synthetic.image) :], synthetic)
+            terms |= {name: s.merge_synthetic * term for name, term in taught.items()}
+        if s.merge_soft:
+            with torch.no_grad():
+                nets = [self.elder, self.synthetic.teacher] if self.heard else [self.elder]
+                belief = torch.stack([self._logits(net, everything).softmax(dim=1) for net in nets]).mean(dim=0)
+            terms["merge_ce"] = s.merge_soft * soft_cross_entropy(logits, belief)
+            terms["merge_dice"] = s.merge_soft * soft_dice(logits, belief)
+        return terms
+
+    def joint(self, moment: Moment) -> Terms:
+        """One net, both kinds of images, no distillation: what the method is held against."""
+        target, synthetic = self._batches(moment)
+        logits = self._logits(self.real.student, torch.cat([target.image, synthetic.image]))
+        n = len(target.image)
+        return self._taught("target", logits[:n], target) | self._taught("synthetic", logits[n:], synthetic)
+
+    def ensemble(self, image: Tensor) -> Tensor:
+        """Mean of the probabilities of both (not of their logits) on (C, D, H, W), (K+1, D, H, W)."""
+        nets = (self.real.teacher, self.synthetic.teacher)
+        return torch.stack([self._predicted(net, image, self.real.preprocess.scales) for net in nets]).mean(dim=0)
+
+    def memory(self) -> Memory:
+        facts = {"heard": self.heard, "next_question": self.next_question, "merging": self.merging}
+        own = Memory({"elder": self.elder}, {"pair": self.optimizer}, facts=facts)
+        memory = self.real.memory().named("real") | self.synthetic.memory().named("synthetic") | own
+        return memory | self.translation.memory() if self.translation else memory
+
+    def remember(self, recalled: Recalled) -> None:
+        self.heard, self.next_question = recalled.facts["heard"], recalled.facts["next_question"]
+        self.merging = recalled.facts["merging"]
+
+    def agreement(self) -> float:
+        """Mean Dice between what the two see in the annotated target cases, over the classes either of them sees."""
+        found = []
+        for place in self.items.places("annotated"):
+            image = self.items.whole_image(place)
+            one, other = (self._predicted(side.teacher, image).argmax(0) for side in (self.real, self.synthetic))
+            for channel in range(1, self.items.belief.shape[1]):
+                total = int((one == channel).sum() + (other == channel).sum())
+                if total:
+                    found.append(2.0 * int(((one == channel) & (other == channel)).sum()) / total)
+        return sum(found) / len(found) if found else 0.0
+
+    def _weights(self, moment: Moment) -> tuple[float, float]:
+        """Weights of s->r and r->s now: both rise during warm-up; who is not understood teaches nobody."""
+        s = self.settings
+        if moment.fraction >= self.next_question and s.synthetic_to_real:
+            self._ask(moment)
+        warm = min((moment.fraction - self.begins) / (self._warm_until() - self.begins), 1.0)
+        return warm * s.synthetic_to_real * self.heard, warm * s.real_to_synthetic
+
+    def _ask(self, moment: Moment) -> None:
+        agreement, before = self.agreement(), self.heard
+        self.heard = agreement >= self.settings.least_agreement
+        self.next_question = 2.0 if self.heard else moment.fraction + ASK_AGAIN
+        if not self.heard and before:
+            self.messenger.say(
+                f"The student of the assistant cases agrees with the other one to {agreement:.2f} only (Dice on the"
+                " targets): it does not teach until they agree; try another alignment."
+            )
+
+    def _batches(self, moment: Moment) -> tuple[Batch, Batch]:
+        """One batch a student; without assistants the second student draws its own from the targets."""
+        self.likenesses.wear(moment.step)
+        part = "assistant" if self.assisted else "annotated"
+        return self.real.draw(moment), self.synthetic.draw(moment, part)  # type: ignore[arg-type]
+
+    def _unlabelled(self, moment: Moment) -> list[Tensor]:
+        if not self.settings.unlabelled or not self.items.places("unlabelled"):
+            return []
+        return [self.real.draw(moment, "unlabelled").image]
+
+    def _taught(self, side: str, logits: Tensor, batch: Batch) -> Terms:
+        ce, dice = (getattr(self.settings, f"{side}_{term}") for term in ("ce", "dice"))
+        target = batch.target
+        if side == "synthetic" and self.assisted:
+            logits, target = folded(logits, target, self.known)
+        terms = {}
+        if ce:
+            terms[f"{side}_ce"] = ce * soft_cross_entropy(logits, target)
+        if dice:
+            terms[f"{side}_dice"] = dice * soft_dice(logits, target)
+        return terms
+
+    def _distilled(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return prediction_distillation(student, teacher, self.settings.temperature, self.settings.foreground)
+
+    def _logits(self, net: nn.Module, image: Tensor) -> Tensor:
+        with self.real.autocast():
+            return net(image).float()
+
+    def _predicted(self, net: nn.Module, image: Tensor, scales: tuple[float, ...] = (1.0,)) -> Tensor:
+        return predict(net, image, self.real.shape.divisor(), self.real.dtype, scales=scales)
+
+    def _stage(
+        self,
+        name: str,
+        until: float,
+        terms: Callable[[Moment], Terms],
+        learner: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rate: Callable[[float], float],
+    ) -> Stage:
+        return Stage(name, until, learner, optimizer, rate, terms, self._follow)
+
+    def _follow(self, moment: Moment) -> None:
+        self.real.follow(moment)
+        if not self.merging and self.settings.students == "two":
+            self.synthetic.follow(moment)
+
+    def _rate(self, fraction: float) -> float:
+        end = self.settings.merge_from if self.settings.students == "two" else 1.0
+        return warm_then_linear((fraction - self.begins) / (end - self.begins))
+
+    def _merge_rate(self, fraction: float) -> float:
+        s = self.settings
+        return s.merge_rate * warm_then_linear((fraction - s.merge_from) / max(1.0 - s.merge_from, 1e-6))
+
+    def _warm_until(self) -> float:
+        return self.begins + self.settings.warm_up * (self.settings.merge_from - self.begins)
+
+    def _translates(self) -> bool:
+        return self.settings.alignment == "gan" and bool(self.items.places("assistant"))
+
+
+def known_to_assistants(items: Items) -> list[int]:
+    """Foreground channels that any assistant shows: what one side does not know is unlabelled there."""
+    own = items.of("assistant")
+    return [int(c) for c in items.strokes[own].unique() if c > 0] if len(own) else []
+
+
+def folded(logits: Tensor, target: Tensor, known: list[int]) -> tuple[Tensor, Tensor]:
+    """Background and the channels not in ``known`` as one class, in logits and target (B, K+1, ...) alike.
+
+    Where the assistants do not know a class, their background may be that class: nobody is taught otherwise.
+    """
+    rest = [channel for channel in range(logits.shape[1]) if channel not in known]
+    if len(rest) == 1:
+        return logits, target
+    return (
+        torch.cat([logits[:, rest].logsumexp(dim=1, keepdim=True), logits[:, known]], dim=1),
+        torch.cat([target[:, rest].sum(dim=1, keepdim=True), target[:, known]], dim=1),
+    )

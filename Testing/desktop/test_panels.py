@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 
+from slicer_kdseg.protocol.settings import SETTINGS
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.geometry import new_volume
 from Testing.desktop.standin.application import Desktop, Module
@@ -254,3 +255,30 @@ def test_what_was_chosen_stays_pressed(a_panel: Any) -> None:
     ui.untilGoodButton.click()
     assert (ui.scribblesButton.checked, ui.untilGoodButton.checked, ui.twoMinutesButton.checked) == (True, True, False)
     assert a_panel.workplace.choices.budget == "until good"
+
+
+def test_one_labelled_case_and_an_unlabelled_image_teach_a_student(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any, wait: Wait
+) -> None:
+    if "one_shot" not in SETTINGS:
+        assert not a_panel.train.ui.oneCaseButton.visible
+        return
+    node = a_desktop.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "finished")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(a_volume)
+    segment = node.GetSegmentation().AddEmptySegment("", "liver")
+    block = np.zeros((10, 40, 48), np.uint8)
+    block[2:8, 8:20, 8:20] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(block, node, segment, a_volume)
+    other = new_volume(a_desktop.scene, "pelvis", np.random.default_rng(1).normal(size=(8, 30, 32)), np.eye(4))
+    a_panel.annotate.ui.atlasButton.click()
+    unwrap(a_panel.annotate.ui.atlasSelector).setCurrentNode(node)
+    a_panel.ui.tabs.currentIndex = 1
+    a_panel.train.ui.oneCaseButton.click()
+    unwrap(a_panel.train.ui.othersSelector).check(other)
+    a_panel.train.ui.trainButton.click()
+    session = a_panel.workplace.session
+    wait(lambda: session.state.phase == "training" and session.state.step > 5, 60)
+    assert session.state.method == "one_shot"
+    assert a_panel.train.ui.failureLabel.text == ""
+    a_panel.train.ui.cancelButton.click()
+    wait(lambda: session.state.can_train)

@@ -116,6 +116,7 @@ def test_train_without_what_is_needed_offers_to_install(
     wait(lambda: not a_panel.workplace.link.state.busy, 60)
     assert "needs 1 more packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
     assert a_panel.backend.ui.installButton.enabled
+    assert not a_panel.train.ui.backendArea.collapsed
     assert a_panel.train.ui.trainButton.enabled
     assert not a_panel.workplace.waits_for_backend
 

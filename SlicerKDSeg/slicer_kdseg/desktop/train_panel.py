@@ -129,6 +129,8 @@ class TrainPanel:
         ui.qualityLabel.text = quality(state.held_out)
 
     def show_link(self, link: LinkState) -> None:
+        if link.missing:
+            self.ui.backendArea.collapsed = False  # the button that installs it is in there
         self.show(self._place.session.state)
 
     def show_choices(self, choices: Choices) -> None:

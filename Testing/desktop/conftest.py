@@ -7,23 +7,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip(
-    "PySide6.QtWidgets",
-    reason="PySide6 cannot be used here; 'python3 run.py setup' installs it, Linux needs libegl1 and libxkbcommon0",
-    exc_type=ImportError,
-)
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
-from Testing.desktop.standin.application import Desktop, Module, desktop
-from Testing.desktop.standin.pythonqt import FAULTS
+
+if TYPE_CHECKING:
+    from Testing.desktop.standin.application import Desktop, Module
 
 ROOT = Path(__file__).parents[2]
 COUNTING_FOLDER = next(ROOT.glob("Testing/**/counting_training.py")).parent
@@ -31,6 +27,9 @@ COUNTING_FOLDER = next(ROOT.glob("Testing/**/counting_training.py")).parent
 
 @pytest.fixture
 def a_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    from Testing.desktop.standin.application import desktop
+    from Testing.desktop.standin.pythonqt import FAULTS
+
     monkeypatch.setenv("KDSEG_ROOT", str(tmp_path / "KDSeg"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(COUNTING_FOLDER), os.environ.get("PYTHONPATH", "")]))
     with desktop(tmp_path) as found:
@@ -72,6 +71,7 @@ def the_review_module(a_desktop: Desktop) -> Module:
 @pytest.fixture
 def wait(a_desktop: Desktop) -> Callable[..., None]:
     """``wait(condition)``: turn Qt's loop until it holds; the session is drained by its own timer."""
+    from Testing.desktop.standin.pythonqt import FAULTS
 
     def until(condition: Callable[[], bool], seconds: float = 20) -> None:
         end = time.monotonic() + seconds

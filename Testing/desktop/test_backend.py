@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.protocol.address import is_loopback
 from slicer_kdseg.protocol.errors import BackendUnreachable
 from slicer_kdseg.protocol.local import LocalBackend

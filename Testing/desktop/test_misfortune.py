@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.headless.files import open_scene, save_scene
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.local import left_running

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 import slicer
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.protocol.settings import SETTINGS
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.geometry import new_volume
@@ -282,3 +285,29 @@ def test_one_labelled_case_and_an_unlabelled_image_teach_a_student(
     assert a_panel.train.ui.failureLabel.text == ""
     a_panel.train.ui.cancelButton.click()
     wait(lambda: session.state.can_train)
+
+
+def test_no_request_is_made_on_the_main_thread(
+    a_drawn_panel: Any, draw: Draw, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_main: list[str] = []
+    ask = requests.Session.request
+
+    def watched(self: requests.Session, method: str, url: str, **others: Any) -> requests.Response:
+        if threading.current_thread() is threading.main_thread():
+            on_main.append(f"{method} {url}")
+        return ask(self, method, url, **others)
+
+    monkeypatch.setattr(requests.Session, "request", watched)
+    session, ui = a_drawn_panel.workplace.session, a_drawn_panel.train.ui
+    ui.trainButton.click()
+    wait(lambda: session.state.preview_source == "student", 60)
+    draw(session.annotation, 1, 4, 13, slice(10, 18))
+    ui.correctButton.click()
+    wait(lambda: session.state.joined_revision == 2)
+    ui.stopButton.click()
+    wait(lambda: session.state.can_train and session.state.models)
+    a_drawn_panel.backend.ui.addressEdit.text = a_drawn_panel.workplace.link.state.address
+    a_drawn_panel.backend.ui.testButton.click()
+    wait(lambda: not a_drawn_panel.workplace.link.state.busy)
+    assert on_main == []

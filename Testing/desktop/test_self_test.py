@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import slicer
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.headless.files import open_scene, save_scene
 from Testing.desktop.standin.application import Desktop, Module
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from Testing.desktop.standin.application import Desktop
 from Testing.desktop.standin.pythonqt import FAULTS
 

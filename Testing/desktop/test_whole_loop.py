@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import slicerio
 
+import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.headless.files import load_segmentation, load_volume, open_scene, save_scene
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.scene.annotation import Annotation

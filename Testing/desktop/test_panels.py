@@ -287,6 +287,25 @@ def test_one_labelled_case_and_an_unlabelled_image_teach_a_student(
     wait(lambda: session.state.can_train)
 
 
+def test_strokes_are_not_taken_for_a_finished_segmentation_and_come_back(
+    a_drawn_panel: Any, a_desktop: Desktop, a_volume: Any
+) -> None:
+    panel, drawn = a_drawn_panel, a_drawn_panel.workplace.session.annotation.node
+    panel.workplace.choose(method="supervised", way="atlas")
+    panel.train.ui.trainButton.click()
+    assert "and these are strokes" in panel.ui.messageLabel.text
+    node = a_desktop.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "finished")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(a_volume)
+    node.GetSegmentation().AddEmptySegment("", "liver")
+    unwrap(panel.annotate.ui.atlasSelector).setCurrentNode(node)
+    assert panel.workplace.session.annotation.node is node
+    panel.annotate.ui.scribbleButton.click()
+    assert panel.workplace.session.annotation.node is drawn
+    panel.annotate.ui.atlasButton.click()
+    assert panel.workplace.session.annotation.node is node
+    assert [case.prediction for case in panel.review.cases] == []
+
+
 def test_no_request_is_made_on_the_main_thread(
     a_drawn_panel: Any, draw: Draw, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:

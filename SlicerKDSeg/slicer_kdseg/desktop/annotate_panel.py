@@ -12,6 +12,7 @@ from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
 from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.errors import KDSegError
+from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.guidance import coverage_hints, look_at, next_slice
 from slicer_kdseg.scene.state import SessionState
@@ -113,8 +114,13 @@ class AnnotatePanel:
 
     def show_choices(self, choices: Choices) -> None:
         ui = self.ui
-        with Quiet(ui.volumeSelector, ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
+        selectors = ui.volumeSelector, ui.atlasSelector
+        with Quiet(*selectors, ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
             ui.volumeSelector.setCurrentNodeID(choices.volume)
+            volume = ui.volumeSelector.currentNode()
+            finished = find_finished(self._place.scene, volume) if volume is not None else None
+            if choices.way == "atlas" and finished is not None:
+                ui.atlasSelector.setCurrentNodeID(finished.GetID())
             ui.scribbleButton.checked = choices.way == "scribble"
             ui.atlasButton.checked = choices.way == "atlas"
             ui.growBox.checked = choices.grow_while_drawing

@@ -48,6 +48,7 @@ class ModulePanel:
         self._disconnect = [
             self.workplace.said.connect(self._say),
             self.workplace.session.signals.warned.connect(self._say),
+            self.workplace.session.signals.predicted.connect(lambda volume: self.review.refresh()),
         ]
         self.ui.tabs.connect("currentChanged(int)", self._tab_changed)
         self._say("")

@@ -14,15 +14,17 @@ import slicer
 from slicer_kdseg.desktop.backend_link import BackendLink
 from slicer_kdseg.desktop.backend_python import BackendPython
 from slicer_kdseg.protocol.client import BackendClient
-from slicer_kdseg.protocol.errors import BackendUnreachable, BadImage, KDSegError
+from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, BadImage, KDSegError
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.settings import SETTINGS
-from slicer_kdseg.scene.annotation import BACKGROUND_CLASS, Annotation, find_annotation, mark_annotation, new_annotation
+from slicer_kdseg.scene.annotation import BACKGROUND_CLASS, Annotation, choose_finished, find_annotation, new_annotation
 from slicer_kdseg.scene.choices import ChoiceNode, Choices
 from slicer_kdseg.scene.cohort import chosen_cases
 from slicer_kdseg.scene.displaying import show_as_chosen
+from slicer_kdseg.scene.results import find_preview
 from slicer_kdseg.scene.session import KDSegSession
 from slicer_kdseg.scene.signals import Signal
+from slicer_kdseg.scene.state import PreviewShown
 
 TICK_MILLISECONDS = 50
 FIRST_CLASSES = LabelContract((BACKGROUND_CLASS, LabelClass(1, "class 1", (0.90, 0.45, 0.20))))
@@ -44,7 +46,8 @@ class Workplace:
         self._pending: Callable[[], None] | None = None
         self._disconnect = [
             link.connected.connect(self._connected),
-            self.session.signals.preview_arrived.connect(lambda shown: self.show_preview()),
+            self.session.signals.preview_arrived.connect(self._arrived),
+            self.session.signals.predicted.connect(self._predicted),
         ]
         if link.client is not None:
             self.session.connect(link.client)
@@ -72,15 +75,18 @@ class Workplace:
 
     def work_on(self, volume: Any) -> None:
         """Its annotation is found again, or made with a background and one class to begin with."""
-        if self.session.annotation is not None and self.session.annotation.volume is volume:
+        node, before = find_annotation(self.scene, volume), self.session.annotation
+        if before is not None and before.volume is volume and before.node is node:
             return
-        node = find_annotation(self.scene, volume)
         annotation = Annotation(volume, node) if node else new_annotation(self.scene, volume, FIRST_CLASSES)
         self._annotate(annotation)
 
     def work_with_labels(self, volume: Any, node: Any) -> None:
         """A segmentation that exists already, as labels of ``volume``; it is only read, tags aside."""
-        mark_annotation(node, volume)
+        before = self.session.annotation
+        choose_finished(node, volume)
+        if before is not None and before.volume is volume and before.node is node:
+            return
         self._annotate(Annotation(volume, node))
 
     # The loop
@@ -93,9 +99,14 @@ class Workplace:
         if self.session.annotation is None:
             raise BadImage("There is no volume to work on; choose one in the tab Annotate.")
         self.session.automatic_background = choices.automatic_background
+        kind = SETTINGS[choices.method].learns_from
+        if kind == "dense" and self.session.annotation.looks_like_strokes:
+            raise BadAnnotation(
+                f"The method '{choices.method}' learns from a finished segmentation, and these are strokes: choose the"
+                " finished one in the tab Annotate, or 'Scribbles → student'."
+            )
 
         def request() -> None:
-            kind = SETTINGS[choices.method].learns_from
             others = [id_ for id_ in choices.others if id_ != choices.volume]
             cohort = chosen_cases(self.scene, others, choices.method)
             self.session.request_training(
@@ -129,14 +140,28 @@ class Workplace:
         models = [model for model in self.session.state.models if model.current]
         if not models:
             raise BackendUnreachable("There is no current model yet; train one first.")
-        nodes = [self.scene.GetNodeByID(id_) for id_ in self.choices.others]
-        for node in [node for node in nodes if node is not None]:
+        found = (self.scene.GetNodeByID(id_) for id_ in self.choices.others)
+        nodes = [node for node in found if node is not None]
+        if not nodes:
+            raise BadImage("There are no other images; choose some in the tab Train.")
+        for node in nodes:
             self.session.predictions.predict(node, models[0])
         return len(nodes)
 
     def show_preview(self) -> None:
         if self.session.preview is not None:
             show_as_chosen(self.session.preview.node, self.choices)
+
+    def _arrived(self, shown: PreviewShown) -> None:
+        node = self.scene.GetNodeByID(shown.node_id) if shown.node_id else None
+        if node is not None:
+            show_as_chosen(node, self.choices)
+        else:
+            self.show_preview()
+
+    def _predicted(self, volume: Any) -> None:
+        show_as_chosen(find_preview(self.scene, volume), self.choices)
+        self.say(f"'{volume.GetName()}' was segmented.")
 
     def say(self, sentence: str) -> None:
         self.said.emit(sentence)

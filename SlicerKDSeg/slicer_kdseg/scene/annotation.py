@@ -26,6 +26,7 @@ from slicer_kdseg.scene.segments import (
 
 ROLE = "KDSeg.Role"
 ANNOTATION = "annotation"
+FINISHED = "KDSeg.Finished"
 SOURCE = "KDSeg.SourceVolume"
 BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
 
@@ -159,6 +160,11 @@ class Annotation:
             lines[label.id] = f"{label.name}: {found}"
         return lines
 
+    @property
+    def looks_like_strokes(self) -> bool:
+        """Somebody drew background: nobody does that in a finished segmentation."""
+        return bool(self.voxels_by_slice()[BACKGROUND].any())
+
     def _layers(self) -> list[tuple[Any, dict[int, int]]]:
         """Each labelmap with its label values and the class ids they stand for."""
         layers: dict[str, tuple[Any, dict[int, int]]] = {}
@@ -193,18 +199,25 @@ def _moved(at: tuple[np.ndarray, ...], box: Box, which: np.ndarray) -> tuple[np.
 
 def find_annotation(scene: Any, volume: Any) -> Any | None:
     """The segmentation in which ``volume`` was annotated, for instance after a saved scene was opened again."""
+    return next((node for node in _of(scene, volume) if node.GetAttribute(ROLE) == ANNOTATION), None)
+
+
+def find_finished(scene: Any, volume: Any) -> Any | None:
+    """The finished segmentation that was chosen as the labels of ``volume``."""
+    return next((node for node in _of(scene, volume) if node.GetAttribute(FINISHED)), None)
+
+
+def choose_finished(node: Any, volume: Any) -> None:
+    """Let :func:`find_finished` find ``node`` again; what else it is (a reviewed copy, say) it stays."""
+    node.SetAttribute(FINISHED, "yes")
+    node.SetNodeReferenceID(SOURCE, volume.GetID())
+
+
+def _of(scene: Any, volume: Any) -> list[Any]:
     nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
     nodes.UnRegister(None)
-    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
-        if node.GetAttribute(ROLE) == ANNOTATION and node.GetNodeReference(SOURCE) is volume:
-            return node
-    return None
-
-
-def mark_annotation(node: Any, volume: Any) -> None:
-    """Let :func:`find_annotation` find ``node`` again."""
-    node.SetAttribute(ROLE, ANNOTATION)
-    node.SetNodeReferenceID(SOURCE, volume.GetID())
+    found = (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
+    return [node for node in found if node.GetNodeReference(SOURCE) is volume]
 
 
 def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotation:
@@ -213,7 +226,8 @@ def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotati
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    mark_annotation(node, volume)
+    node.SetAttribute(ROLE, ANNOTATION)
+    node.SetNodeReferenceID(SOURCE, volume.GetID())
     annotation = Annotation(volume, node)
     for label in sorted(contract.classes, key=lambda c: c.id):
         annotation.add_class(label)

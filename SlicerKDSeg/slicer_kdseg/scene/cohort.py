@@ -14,7 +14,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, CaseRole
 from slicer_kdseg.protocol.settings import SETTINGS
-from slicer_kdseg.scene.annotation import Annotation, find_annotation
+from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 
 
@@ -62,7 +62,8 @@ def chosen_cases(scene: Any, volume_ids: Iterable[str], method: str) -> Cohort:
     for volume in (scene.GetNodeByID(id_) for id_ in volume_ids):
         if volume is None:
             continue
-        node = find_annotation(scene, volume)
+        drawn = find_annotation(scene, volume)
+        node = (find_finished(scene, volume) or drawn) if settings.learns_from == "dense" else drawn
         if node is not None and any(count.any() for count in Annotation(volume, node).voxels_by_slice().values()):
             role: CaseRole = "assistant" if settings.takes_assistants else "target"
             labelled.append(labelled_case(Annotation(volume, node), settings.learns_from, role))

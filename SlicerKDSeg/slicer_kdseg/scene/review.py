@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
-from slicer_kdseg.scene.annotation import ANNOTATION, Annotation
+from slicer_kdseg.scene.annotation import ANNOTATION, FINISHED, Annotation
 from slicer_kdseg.scene.geometry import grid_of_volume
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
 
@@ -84,7 +84,8 @@ class Review:
         found = []
         for node in nodes:
             volume = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
-            if volume is not None and node.GetAttribute(ROLE) not in (REVIEWED, ANNOTATION):
+            labels = node.GetAttribute(FINISHED) and not node.GetAttribute(ROLE)
+            if volume is not None and not labels and node.GetAttribute(ROLE) not in (REVIEWED, ANNOTATION):
                 found.append(ReviewCase(volume, node, copies.get(node.GetID())))
         return sorted(found, key=lambda case: (case.verdict != "open", case.name.casefold(), case.prediction.GetID()))
 

@@ -116,7 +116,7 @@ def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teache
     method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0)
     method.shape.found = 1.0
     terms = method.teach(Moment(3, 0.6))
-    terms["feature"].backward()
+    terms["shape"].backward()
     first = next(iter(method.learner.student.parameters()))
     assert first.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in method.shape.network.parameters())
@@ -132,7 +132,7 @@ def test_the_gate_refuses_a_teacher_of_random_weights_and_says_so():
     before = state(method.shape.kept)
     assert not torch.equal(state(method.learner.student), before)
     assert not method.shape.trusted
-    assert "feature" not in method.teach(Moment(1, 0.5))
+    assert "shape" not in method.teach(Moment(1, 0.5))
     assert "labels alone" in said[0]
     assert method.notes["shape_teacher"] == "refused"
 

@@ -194,6 +194,16 @@ def test_every_term_has_a_switch():
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
 
 
+def test_the_published_terms_are_the_paper_preset():
+    settings = resolve("shape_intensity", "paper")
+    published = ("feature", "paint", "teacher_skips", "standardised", "all_maps", "ramp", "fade", "target_dice")
+    terms = {name: getattr(settings, name) for name in published}
+    assert terms["feature"] == 2.0
+    method = a_method(**terms)
+    last = list(train(method.stages(), Budget(60, steps=6)))[-1]
+    assert set(last.losses) == {"target_ce", "shape"}
+
+
 def test_hints_rise_and_fade():
     method = a_method(teacher_share=0.5, ramp=0.2, fade=0.6)
     assert method._loudness(0.0) < 0.01

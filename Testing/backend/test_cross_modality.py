@@ -135,6 +135,16 @@ def test_labels_teach_the_student_of_their_own_kind_only():
     assert learns(method.synthetic.student)
 
 
+def test_shared_labels_teach_the_other_student_too():
+    method = a_method(synthetic_to_real=0.0, real_to_synthetic=0.0, share_labels=0.5)
+    terms = method.mutual(LATER)
+    (terms["shared_target_ce"] + terms["shared_target_dice"]).backward()
+    assert learns(method.synthetic.student)
+    assert not learns(method.real.student)
+    (terms["shared_synthetic_ce"] + terms["shared_synthetic_dice"]).backward()
+    assert learns(method.real.student)
+
+
 @pytest.mark.parametrize("both", [False, True])
 def test_merging_teaches_the_real_student_and_the_other_one_if_asked(both):
     method = a_method(merge_both=both)

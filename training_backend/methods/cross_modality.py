@@ -91,17 +91,20 @@ class CrossModality:
 
     def mutual(self, moment: Moment) -> Terms:
         """Both learn their own labels and, with growing weight, what the other one thinks."""
-        s, n = self.settings, 0
+        s = self.settings
         target, synthetic = self._batches(moment)
         to_real, to_syn = self._weights(moment)
         shown = torch.cat([target.image, *self._unlabelled(moment)]) if to_real or to_syn else target.image
-        n = len(shown)
+        n, m = len(shown), len(target.image)
         everything = torch.cat([shown, synthetic.image])
-        on_both = (to_real and s.distil_on == "both") or (to_syn and s.distil_on != "target")
+        on_both = (to_real and s.distil_on == "both") or (to_syn and s.distil_on != "target") or s.share_labels
         z_real = self._logits(self.real.student, everything if on_both else shown)
-        z_syn = self._logits(self.synthetic.student, everything) if to_real or to_syn else None
+        z_syn = self._logits(self.synthetic.student, everything) if to_real or to_syn or s.share_labels else None
         own = self._logits(self.synthetic.student, synthetic.image) if z_syn is None else z_syn[n:]
-        terms = self._taught("target", z_real[: len(target.image)], target) | self._taught("synthetic", own, synthetic)
+        terms = self._taught("target", z_real[:m], target) | self._taught("synthetic", own, synthetic)
+        if s.share_labels and z_syn is not None:
+            shared = self._taught("synthetic", z_real[n:], synthetic) | self._taught("target", z_syn[:m], target)
+            terms |= {f"shared_{name}": s.share_labels * term for name, term in shared.items()}
         if z_syn is not None and to_real:
             seen = slice(None) if s.distil_on == "both" else slice(0, n)
             terms["synthetic_to_real"] = to_real * self._distilled(z_real[seen], z_syn[seen])

@@ -183,6 +183,7 @@ class CrossModalitySettings(TrainSettings):
     target_dice: float = setting(1.0, 0, 100)
     synthetic_ce: float = setting(1.0, 0, 100, "the second student's loss on aligned assistant images")
     synthetic_dice: float = setting(1.0, 0, 100)
+    share_labels: float = setting(0.0, 0, 100, "each student learns the other's labels too; 0 as published")
     synthetic_to_real: float = setting(0.5, 0, 100, "the student of the assistants teaches the student of the targets")
     real_to_synthetic: float = setting(0.5, 0, 100, "and the other way round")
     distil_on: Literal["target", "own", "both"] = setting("target", hint="images on which the students compare notes")

@@ -163,6 +163,14 @@ def test_whole_cases_are_kept_aside_where_there_are_enough_and_slices_where_not(
     assert one.aside.tolist() == [2]
     assert five.aside.tolist() == list(range(12, 18))
     assert not set(five.own.tolist()) & set(five.aside.tolist())
+    assert five.notes["shape_examined_by"] == "items it has not learnt from"
+
+
+def test_a_single_volume_examines_its_own_teacher_and_the_card_says_so(monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SPACING", (1.0, 1.0, 1.0))
+    shape = a_method(cases=1, volume_size=32, levels=3, slice_size=32).shape
+    assert shape.own.tolist() == shape.aside.tolist() == [0]
+    assert "there are no others" in shape.notes["shape_examined_by"]
 
 
 def test_unsure_voxels_are_not_painted():

@@ -91,7 +91,12 @@ class ShapeTeacher:
     @property
     def notes(self) -> dict[str, Any]:
         """For the model card."""
-        return {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.found or 0.0, 4)}
+        unseen = not torch.isin(self.aside, self.own).any()
+        return {
+            "shape_teacher": "taught" if self.trusted else "refused",
+            "shape_gate": round(self.found or 0.0, 4),
+            "shape_examined_by": "items it has not learnt from" if unseen else "its own items, there are no others",
+        }
 
     def examine(self) -> bool:
         """Whether it is examined now, and not in an earlier life of the job; tells the user of a refusal."""

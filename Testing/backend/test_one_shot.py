@@ -211,6 +211,28 @@ def test_the_student_takes_over_only_where_it_agrees():
     assert (method.notes["gate_cases"], method.notes["gate_passed"]) == (2, 1)
 
 
+def test_before_it_is_believed_the_labelled_case_alone_teaches():
+    method = a_method(believe_from=0.5, correct_from=0.5, atlas_share=0.0)
+    parts: list[str] = []
+    draw = method.learner.draw
+    method.learner.draw = lambda moment, part="annotated", among=None: parts.append(part) or draw(moment, part, among)
+    list(train(method.stages(), Budget(60.0, steps=6)))
+    assert parts == ["annotated"] * 3 + ["unlabelled"] * 3
+
+
+def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing():
+    method = a_method(others=1, disputed=0.0, correct_from=0.0)
+    method.propagation.run(Messenger())
+    method._asked = lambda: {1: method.propagation.labels(1).flip(0)}
+    method._round(Moment(0, 0.0))
+    carried = method.propagation.labels(1)
+    differ = carried.argmax(dim=0) != carried.flip(0).argmax(dim=0)
+    assert differ.any()
+    weight = method.items.target[1].float().sum(dim=0)
+    assert weight[differ].max() == 0
+    assert weight[~differ].min() > 0.99
+
+
 def test_carrying_over_leaves_time_for_the_student():
     gone, said = iter([0.0, 0.6]), []
     messenger = Messenger(say=said.append, gone=lambda: next(gone))

@@ -139,6 +139,8 @@ class OneShotSettings(TrainSettings):
     atlas_share: float = setting(0.25, 0, 1, "share of batches that show the labelled case itself")
     propagated: float = setting(1.0, 0, 100, "weight of batches with labels that were carried over")
     trust_likeness: float = setting(0.0, 0, 1, "how far a carried over label counts less where the images look unlike")
+    believe_from: float = setting(0.0, 0, 1, "share of the budget before which the labelled case alone teaches")
+    disputed: float = setting(1.0, 0, 1, "weight of voxels where averaged student and carried over label differ")
     correction: float = setting(0.5, 0, 1, "the averaged student's share of what unlabelled cases are believed to show")
     correct_from: float = setting(0.5, 0, 1, "share of the budget after which it corrects, and may be shown")
     correct_every: float = setting(0.15, 0.001, 1)

@@ -16,6 +16,7 @@ from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data import preprocess
 from training_backend.data.cases import write_volume
 from training_backend.data.items import Items, PreparedCase, hot
+from training_backend.data.known_classes import folded, known_to_assistants
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
@@ -23,7 +24,7 @@ from training_backend.engine.loop import Moment, train
 from training_backend.export.model import load_model
 from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
-from training_backend.methods.cross_modality import CrossModality, folded, known_to_assistants
+from training_backend.methods.cross_modality import CrossModality
 from training_backend.methods.method import Messenger
 from training_backend.report.metrics import dice_by_class
 
@@ -95,7 +96,7 @@ def test_each_distillation_teaches_one_student_and_leaves_its_teacher_alone(term
     terms[term].backward()
     assert learns(getattr(method, learner).student)
     assert not learns(getattr(method, teacher).student)
-    assert not any(learns(net) for net in (method.real.teacher, method.synthetic.teacher, method.elder))
+    assert not any(learns(net) for net in (method.real.teacher, method.synthetic.teacher, method.elders))
 
 
 @pytest.mark.parametrize(
@@ -134,20 +135,52 @@ def test_labels_teach_the_student_of_their_own_kind_only():
     assert learns(method.synthetic.student)
 
 
-def test_merging_teaches_the_real_student_alone():
-    method = a_method()
-    terms = method.merge(Moment(step=7, fraction=0.9))
-    assert {"target_ce", "synthetic_ce", "merge_ce", "merge_dice"} <= set(terms)
-    torch.stack(list(terms.values())).sum().backward()
+def test_shared_labels_teach_the_other_student_too():
+    method = a_method(synthetic_to_real=0.0, real_to_synthetic=0.0, share_labels=0.5)
+    terms = method.mutual(LATER)
+    (terms["shared_target_ce"] + terms["shared_target_dice"]).backward()
+    assert learns(method.synthetic.student)
+    assert not learns(method.real.student)
+    (terms["shared_synthetic_ce"] + terms["shared_synthetic_dice"]).backward()
     assert learns(method.real.student)
-    assert not any(learns(net) for net in (method.synthetic.student, method.synthetic.teacher, method.elder))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_merging_teaches_the_real_student_and_the_other_one_if_asked(both):
+    method = a_method(merge_both=both)
+    terms = method.merge(Moment(step=7, fraction=0.9))
+    own = {f"{side}_{term}" for side in ("target", "merge", "synthetic") for term in ("ce", "dice")}
+    assert set(terms) == own | ({f"other_{name}" for name in own} if both else set())
+    torch.stack([terms[name] for name in own]).sum().backward()
+    assert learns(method.real.student)
+    assert not learns(method.synthetic.student)
+    if both:
+        torch.stack([terms[f"other_{name}"] for name in own]).sum().backward()
+        assert learns(method.synthetic.student)
+    assert not any(learns(net) for net in (method.real.teacher, method.synthetic.teacher, method.elders))
+
+
+def test_what_both_believe_is_taught_on_labelled_and_unlabelled_targets():
+    method = a_method(merge_soft=1.0)
+    method.items.strokes[0] = -1
+    method.merge(Moment(step=7, fraction=0.9))
+    nets = list(method.elders)
+    for place in (0, 1):
+        image = method.items.whole_image(place)
+        belief = sum(method._predicted(net, image, method.real.preprocess.scales) for net in nets) / 2
+        wanted = (hot(method.items.strokes_of(place), 4) + belief) / 2
+        found = method.items.target[method.items.spans[place]].movedim(0, 1).float()
+        assert torch.allclose(found, wanted, atol=2e-3)
+    without = a_method(merge_soft=0.0)
+    without.merge(Moment(step=7, fraction=0.9))
+    assert not without.items.target[without.items.spans[1]].any()
 
 
 def test_distillation_rises_during_warm_up():
     method = a_method(warm_up=0.5, merge_from=0.8)
-    weights = [method._weights(Moment(0, fraction))[1] for fraction in (0.0, 0.2, 0.4, 0.7)]
+    weights = [method._weights(Moment(0, fraction))[1] for fraction in (0.0, 0.2, 0.3, 0.4, 0.7)]
     full = method.settings.real_to_synthetic
-    assert weights == pytest.approx([0.0, full / 2, full, full])
+    assert weights == pytest.approx([0.0, 0.0, full / 2, full, full])
 
 
 def test_stages_follow_each_other():

@@ -23,13 +23,14 @@ from training_backend.engine.loop import Moment, train
 from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
 from training_backend.losses.feature_hint import feature_hint
+from training_backend.methods.learner import levels
 from training_backend.methods.method import Messenger
 from training_backend.methods.one_shot import OneShot
 from training_backend.methods.propagation import agreement
 from training_backend.methods.reconstruction import corrupted
 
 SIZE, SPACING, AFFINE = (16, 32, 32), (2.0, 1.0, 1.0), np.diag([1.0, 1.0, 2.0, 1.0])
-SMALL = {"steps": 6, "channels": 4, "levels": 3, "full_first_level": False, "threads": 1}
+SMALL = {"steps": 6, "channels": 4, "levels": 3, "fine_level": False, "threads": 1}
 HINTED = {"hint": 1.0, "synthetic": 1.0, "atlas_share": 0.0, "teacher_share": 0.5}
 
 
@@ -210,6 +211,28 @@ def test_the_student_takes_over_only_where_it_agrees():
     assert (method.notes["gate_cases"], method.notes["gate_passed"]) == (2, 1)
 
 
+def test_before_it_is_believed_the_labelled_case_alone_teaches():
+    method = a_method(believe_from=0.5, correct_from=0.5, atlas_share=0.0)
+    parts: list[str] = []
+    draw = method.learner.draw
+    method.learner.draw = lambda moment, part="annotated", among=None: parts.append(part) or draw(moment, part, among)
+    list(train(method.stages(), Budget(60.0, steps=6)))
+    assert parts == ["annotated"] * 3 + ["unlabelled"] * 3
+
+
+def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing():
+    method = a_method(others=1, disputed=0.0, correct_from=0.0)
+    method.propagation.run(Messenger())
+    method._asked = lambda: {1: method.propagation.labels(1).flip(0)}
+    method._round(Moment(0, 0.0))
+    carried = method.propagation.labels(1)
+    differ = carried.argmax(dim=0) != carried.flip(0).argmax(dim=0)
+    assert differ.any()
+    weight = method.items.target[1].float().sum(dim=0)
+    assert weight[differ].max() == 0
+    assert weight[~differ].min() > 0.99
+
+
 def test_carrying_over_leaves_time_for_the_student():
     gone, said = iter([0.0, 0.6]), []
     messenger = Messenger(say=said.append, gone=lambda: next(gone))
@@ -266,7 +289,7 @@ def test_others_are_segmented_after_two_minutes_at_most(tmp_path):
     """Labels are carried over first, the student follows, and a stranger is segmented as well."""
     desk = CaseDesk()
     cases, truths = the_cases(4)
-    settings = resolve("one_shot", "fast", {"seconds": 25.0, "clock": "cpu", "threads": 1, "levels": 4})
+    settings = resolve("one_shot", "fast", {"seconds": 25.0, "clock": "cpu", "threads": 1})
     training = Training(tmp_path, JobRequest("one_shot", CONTRACT, ()), settings, cases, desk)
     training.run()
     for case, truth in zip(cases[1:], truths[1:], strict=True):
@@ -300,6 +323,15 @@ def test_the_bench_never_tests_a_patient_whose_labels_were_learnt_from():
     assert {roles.atlas.name for roles in (bench_one_shot.split(many, n) for n in range(5))}.isdisjoint(
         case.name for case in bench_one_shot.split(many, 0).tested
     )
+
+
+def test_a_fine_level_is_one_more_for_volumes_and_none_for_slices():
+    settings = resolve("one_shot")
+    assert levels(settings, 3) == ((8, 16, 32, 64, 128), ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)))
+    assert levels(settings, 2) == ((16, 32, 64, 128), ())
+    method = a_method(others=0, fine_level=True)
+    assert method.learner.shape.divisor() == (4, 4, 4)
+    assert method.learner.student(torch.randn(1, 1, 8, 8, 8)).shape == (1, 4, 8, 8, 8)
 
 
 def test_the_upper_bound_has_the_same_network_and_views():

@@ -116,7 +116,7 @@ def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teache
     method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0)
     method.shape.found = 1.0
     terms = method.teach(Moment(3, 0.6))
-    terms["feature"].backward()
+    terms["shape"].backward()
     first = next(iter(method.learner.student.parameters()))
     assert first.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in method.shape.network.parameters())
@@ -132,7 +132,7 @@ def test_the_gate_refuses_a_teacher_of_random_weights_and_says_so():
     before = state(method.shape.kept)
     assert not torch.equal(state(method.learner.student), before)
     assert not method.shape.trusted
-    assert "feature" not in method.teach(Moment(1, 0.5))
+    assert "shape" not in method.teach(Moment(1, 0.5))
     assert "labels alone" in said[0]
     assert method.notes["shape_teacher"] == "refused"
 
@@ -163,6 +163,14 @@ def test_whole_cases_are_kept_aside_where_there_are_enough_and_slices_where_not(
     assert one.aside.tolist() == [2]
     assert five.aside.tolist() == list(range(12, 18))
     assert not set(five.own.tolist()) & set(five.aside.tolist())
+    assert five.notes["shape_examined_by"] == "items it has not learnt from"
+
+
+def test_a_single_volume_examines_its_own_teacher_and_the_card_says_so(monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SPACING", (1.0, 1.0, 1.0))
+    shape = a_method(cases=1, volume_size=32, levels=3, slice_size=32).shape
+    assert shape.own.tolist() == shape.aside.tolist() == [0]
+    assert "there are no others" in shape.notes["shape_examined_by"]
 
 
 def test_unsure_voxels_are_not_painted():
@@ -192,6 +200,16 @@ def test_every_term_has_a_switch():
     method = a_method(feature=0.0, inherit=True, target_dice=0.0)
     method.shape.found = 1.0
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
+
+
+def test_the_published_terms_are_the_paper_preset():
+    settings = resolve("shape_intensity", "paper")
+    published = ("feature", "paint", "teacher_skips", "standardised", "all_maps", "ramp", "fade", "target_dice")
+    terms = {name: getattr(settings, name) for name in published}
+    assert terms["feature"] == 2.0
+    method = a_method(**terms)
+    last = list(train(method.stages(), Budget(60, steps=6)))[-1]
+    assert set(last.losses) == {"target_ce", "shape"}
 
 
 def test_hints_rise_and_fade():

@@ -39,7 +39,7 @@ from training_backend.methods.cross_modality import CrossModality
 BUDGETS = (120.0,)
 LABELLED = 2
 METHOD = "cross_modality"
-NO_DISTILLATION = {"synthetic_to_real": 0.0, "real_to_synthetic": 0.0}
+APART = {"synthetic_to_real": 0.0, "real_to_synthetic": 0.0, "share_labels": 0.0}
 AS_THEY_ARE = {"alignment": "none", "match_size": False}
 
 
@@ -58,12 +58,13 @@ BASELINES = (
     Row("target_only", settings={"students": "one", "unlabelled": False}, assistants=False),
     Row("joint", settings={"students": "one"} | AS_THEY_ARE),
     Row("joint_aligned", settings={"students": "one"}),
-    Row("", "two_target_nets", NO_DISTILLATION | {"merge_from": 1.0, "unlabelled": False}, assistants=False),
+    Row("", "two_target_nets", APART | {"merge_from": 1.0, "unlabelled": False}, assistants=False),
 )
 ABLATIONS = (
     Row("without_alignment", "without_alignment_ensemble", AS_THEY_ARE),
     Row("without_s_to_r", "without_s_to_r_ensemble", {"synthetic_to_real": 0.0}),
     Row("without_r_to_s", "without_r_to_s_ensemble", {"real_to_synthetic": 0.0}),
+    Row("without_shared_labels", "without_shared_labels_ensemble", {"share_labels": 0.0}),
     Row("without_unlabelled", "without_unlabelled_ensemble", {"unlabelled": False}),
     Row("without_merge", "without_merge_ensemble", {"merge_from": 1.0}),
 )

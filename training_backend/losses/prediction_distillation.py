@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -22,6 +23,8 @@ def prediction_distillation(
     """
     known = (teacher.detach() / temperature).log_softmax(dim=1)
     learnt = (student / temperature).log_softmax(dim=1)
-    divergence = (known.exp() * (known - learnt)).sum(dim=1)
+    divergence = F.kl_div(learnt, known, reduction="none", log_target=True).sum(dim=1)
+    if not foreground:
+        return temperature**2 * divergence.mean()
     weight = 1.0 + foreground * (known.argmax(dim=1) > 0)
     return temperature**2 * (weight * divergence).sum() / weight.sum()

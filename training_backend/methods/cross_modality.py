@@ -14,20 +14,22 @@ Without assistants both students learn from the targets: deep mutual learning (Z
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slicer_kdseg.protocol.settings import CrossModalitySettings, View
-from training_backend.data.items import Items
+from training_backend.data.items import Items, hot
+from training_backend.data.known_classes import folded, known_to_assistants
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.ema import teacher_of
 from training_backend.engine.loop import Moment, Stage, Terms
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import warm_then_linear
+from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.losses.prediction_distillation import prediction_distillation
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.image_translation import ImageTranslation
@@ -52,7 +54,7 @@ class CrossModality:
         self.settings, self.items, self.messenger = settings, items, messenger
         self.real = self.learner = Learner(settings, items, preprocess, view)
         self.synthetic = Learner(settings, items, preprocess, view, seed=1)
-        self.elder = teacher_of(self.real.teacher)
+        self.elders = nn.ModuleList([teacher_of(self.real.teacher), teacher_of(self.synthetic.teacher)])
         self.pair = nn.ModuleList([self.real.student, self.synthetic.student])
         self.optimizer = torch.optim.AdamW(
             self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -67,10 +69,11 @@ class CrossModality:
         self.ready = self.translation is None
         self.begins = settings.gan_share if self.translation else 0.0
         self.heard, self.next_question, self.merging = True, self._warm_until(), False
+        self._believed: tuple[int, int] | None = None
 
     def stages(self) -> Iterator[Stage]:
         """``align`` (steps of its own with a GAN only), ``mutual`` and, for a pair, ``merge``."""
-        s = self.settings
+        s, kept = self.settings, self.real.student
         if not self.assisted and s.students == "two":
             self.messenger.say(
                 "There are no assistant cases: two students learn from the same targets and from each other."
@@ -80,24 +83,28 @@ class CrossModality:
             self.translation.translate()
             self.ready = True
         if s.students == "one":
-            yield self._stage("joint", 1.0, self.joint, self.real.student, self.real.optimizer, self._rate)
+            yield Stage("joint", 1.0, kept, self.real.optimizer, self._rate, self.joint, self._follow)
             return
-        yield self._stage("mutual", s.merge_from, self.mutual, self.pair, self.optimizer, self._rate)
-        yield self._stage("merge", 1.0, self.merge, self.real.student, self.real.optimizer, self._merge_rate)
+        yield Stage("mutual", s.merge_from, self.pair, self.optimizer, self._rate, self.mutual, self._follow)
+        learner, optimizer = (self.pair, self.optimizer) if s.merge_both else (kept, self.real.optimizer)
+        yield Stage("merge", 1.0, learner, optimizer, self._merge_rate, self.merge, self._follow)
 
     def mutual(self, moment: Moment) -> Terms:
         """Both learn their own labels and, with growing weight, what the other one thinks."""
-        s, n = self.settings, 0
+        s = self.settings
         target, synthetic = self._batches(moment)
         to_real, to_syn = self._weights(moment)
         shown = torch.cat([target.image, *self._unlabelled(moment)]) if to_real or to_syn else target.image
-        n = len(shown)
+        n, m = len(shown), len(target.image)
         everything = torch.cat([shown, synthetic.image])
-        on_both = (to_real and s.distil_on == "both") or (to_syn and s.distil_on != "target")
+        on_both = (to_real and s.distil_on == "both") or (to_syn and s.distil_on != "target") or s.share_labels
         z_real = self._logits(self.real.student, everything if on_both else shown)
-        z_syn = self._logits(self.synthetic.student, everything) if to_real or to_syn else None
+        z_syn = self._logits(self.synthetic.student, everything) if to_real or to_syn or s.share_labels else None
         own = self._logits(self.synthetic.student, synthetic.image) if z_syn is None else z_syn[n:]
-        terms = self._taught("target", z_real[: len(target.image)], target) | self._taught("synthetic", own, synthetic)
+        terms = self._taught("target", z_real[:m], target) | self._taught("synthetic", own, synthetic)
+        if s.share_labels and z_syn is not None:
+            shared = self._taught("synthetic", z_real[n:], synthetic) | self._taught("target", z_syn[:m], target)
+            terms |= {f"shared_{name}": s.share_labels * term for name, term in shared.items()}
         if z_syn is not None and to_real:
             seen = slice(None) if s.distil_on == "both" else slice(0, n)
             terms["synthetic_to_real"] = to_real * self._distilled(z_real[seen], z_syn[seen])
@@ -107,27 +114,16 @@ class CrossModality:
         return terms
 
     def merge(self, moment: Moment) -> Terms:
-        """S_real learns its labels, those of the assistants, and the mean of what both believed when merging began."""
-        s = self.settings
+        """S_real, and with ``merge_both`` S_syn too, learn what both believed when merging began, beside all labels."""
         if not self.merging:
-            self.elder.load_state_dict(self.real.teacher.state_dict())
+            for elder, learner in zip(self.elders, (self.real, self.synthetic), strict=True):
+                elder.load_state_dict(learner.teacher.state_dict())
             self.merging = True
-        target, synthetic = self._batches(moment)
-        images = [target.image, *self._unlabelled(moment)]
-        if s.merge_synthetic and self.assisted:
-            images.append(synthetic.image)
-        everything = torch.cat(images)
-        logits = self._logits(self.real.student, everything)
-        terms = self._taught("target", logits[: len(target.image)], target)
-        if s.merge_synthetic and self.assisted:
-            taught = self._taught("synthetic", logits[-len(synthetic.image) :], synthetic)
-            terms |= {name: s.merge_synthetic * term for name, term in taught.items()}
-        if s.merge_soft:
-            with torch.no_grad():
-                nets = [self.elder, self.synthetic.teacher] if self.heard else [self.elder]
-                belief = torch.stack([self._logits(net, everything).softmax(dim=1) for net in nets]).mean(dim=0)
-            terms["merge_ce"] = s.merge_soft * soft_cross_entropy(logits, belief)
-            terms["merge_dice"] = s.merge_soft * soft_dice(logits, belief)
+        self._believe()
+        self.likenesses.wear(moment.step)
+        terms = self._merged(self.real, moment)
+        if self.settings.merge_both:
+            terms |= {f"other_{name}": term for name, term in self._merged(self.synthetic, moment).items()}
         return terms
 
     def joint(self, moment: Moment) -> Terms:
@@ -144,7 +140,7 @@ class CrossModality:
 
     def memory(self) -> Memory:
         facts = {"heard": self.heard, "next_question": self.next_question, "merging": self.merging}
-        own = Memory({"elder": self.elder}, {"pair": self.optimizer}, facts=facts)
+        own = Memory({"elders": self.elders}, {"pair": self.optimizer}, facts=facts)
         memory = self.real.memory().named("real") | self.synthetic.memory().named("synthetic") | own
         return memory | self.translation.memory() if self.translation else memory
 
@@ -165,11 +161,16 @@ class CrossModality:
         return sum(found) / len(found) if found else 0.0
 
     def _weights(self, moment: Moment) -> tuple[float, float]:
-        """Weights of s->r and r->s now: both rise during warm-up; who is not understood teaches nobody."""
+        """Weights of s->r and r->s now: who is not understood teaches nobody.
+
+        Both are 0 in the first half of the warm-up, when neither knows anything and a step alone costs 0.4 of
+        one together, and rise in the second half.
+        """
         s = self.settings
         if moment.fraction >= self.next_question and s.synthetic_to_real:
             self._ask(moment)
-        warm = min((moment.fraction - self.begins) / (self._warm_until() - self.begins), 1.0)
+        place = (moment.fraction - self.begins) / (self._warm_until() - self.begins)
+        warm = min(max(2.0 * place - 1.0, 0.0), 1.0)
         return warm * s.synthetic_to_real * self.heard, warm * s.real_to_synthetic
 
     def _ask(self, moment: Moment) -> None:
@@ -181,6 +182,43 @@ class CrossModality:
                 f"The student of the assistant cases agrees with the other one to {agreement:.2f} only (Dice on the"
                 " targets): it does not teach until they agree; try another alignment."
             )
+
+    def _merged(self, learner: Learner, moment: Moment) -> Terms:
+        """One of the two on views of its own: targets, unlabelled targets and assistants."""
+        s = self.settings
+        batches = {"target": learner.draw(moment)}
+        if s.unlabelled and s.merge_soft and self.items.places("unlabelled"):
+            batches["merge"] = learner.draw(moment, "unlabelled")
+        if s.merge_synthetic and self.assisted:
+            batches["synthetic"] = learner.draw(moment, "assistant")
+        sizes = [len(batch.image) for batch in batches.values()]
+        logits = self._logits(learner.student, torch.cat([batch.image for batch in batches.values()])).split(sizes)
+        weights = {"target": 1.0, "merge": s.merge_soft, "synthetic": s.merge_synthetic}
+        return {
+            name: weights[side] * term
+            for (side, batch), own in zip(batches.items(), logits, strict=True)
+            for name, term in self._taught(side, own, batch).items()
+        }
+
+    @torch.no_grad()
+    def _believe(self) -> None:
+        """Put the mean of both on every target image, seen whole and undisturbed, into its items' target, once.
+
+        Labels stay in with weight 1 against ``merge_soft``; slices kept aside get the belief alone. Asking both
+        once and not at every step leaves time for 1.5 times the steps.
+        """
+        annotated, unlabelled = self.items.places("annotated"), self.items.places("unlabelled")
+        spoken = int((self.items.strokes[self.items.of("annotated")] != UNSPOKEN).sum())
+        if not self.settings.merge_soft or self._believed == (self.items.edition, spoken):
+            return
+        self._believed = self.items.edition, spoken
+        nets = list(self.elders) if self.heard else [self.elders[0]]
+        for place in [*annotated, *unlabelled]:
+            image = self.items.whole_image(place)
+            said = [self._predicted(net, image, self.real.preprocess.scales) for net in nets]
+            labels = hot(self.items.strokes_of(place), self.items.belief.shape[1])
+            belief = self.settings.merge_soft * torch.stack(said).mean(dim=0)
+            self.items.set_target(place, (labels + belief) / (1.0 + self.settings.merge_soft))
 
     def _batches(self, moment: Moment) -> tuple[Batch, Batch]:
         """One batch a student; without assistants the second student draws its own from the targets."""
@@ -194,7 +232,8 @@ class CrossModality:
         return [self.real.draw(moment, "unlabelled").image]
 
     def _taught(self, side: str, logits: Tensor, batch: Batch) -> Terms:
-        ce, dice = (getattr(self.settings, f"{side}_{term}") for term in ("ce", "dice"))
+        s = self.settings
+        ce, dice = (s.synthetic_ce, s.synthetic_dice) if side == "synthetic" else (s.target_ce, s.target_dice)
         target = batch.target
         if side == "synthetic" and self.assisted:
             logits, target = folded(logits, target, self.known)
@@ -215,20 +254,9 @@ class CrossModality:
     def _predicted(self, net: nn.Module, image: Tensor, scales: tuple[float, ...] = (1.0,)) -> Tensor:
         return predict(net, image, self.real.shape.divisor(), self.real.dtype, scales=scales)
 
-    def _stage(
-        self,
-        name: str,
-        until: float,
-        terms: Callable[[Moment], Terms],
-        learner: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        rate: Callable[[float], float],
-    ) -> Stage:
-        return Stage(name, until, learner, optimizer, rate, terms, self._follow)
-
     def _follow(self, moment: Moment) -> None:
         self.real.follow(moment)
-        if not self.merging and self.settings.students == "two":
+        if self.settings.students == "two" and (self.settings.merge_both or not self.merging):
             self.synthetic.follow(moment)
 
     def _rate(self, fraction: float) -> float:
@@ -244,23 +272,3 @@ class CrossModality:
 
     def _translates(self) -> bool:
         return self.settings.alignment == "gan" and bool(self.items.places("assistant"))
-
-
-def known_to_assistants(items: Items) -> list[int]:
-    """Foreground channels that any assistant shows: what one side does not know is unlabelled there."""
-    own = items.of("assistant")
-    return [int(c) for c in items.strokes[own].unique() if c > 0] if len(own) else []
-
-
-def folded(logits: Tensor, target: Tensor, known: list[int]) -> tuple[Tensor, Tensor]:
-    """Background and the channels not in ``known`` as one class, in logits and target (B, K+1, ...) alike.
-
-    Where the assistants do not know a class, their background may be that class: nobody is taught otherwise.
-    """
-    rest = [channel for channel in range(logits.shape[1]) if channel not in known]
-    if len(rest) == 1:
-        return logits, target
-    return (
-        torch.cat([logits[:, rest].logsumexp(dim=1, keepdim=True), logits[:, known]], dim=1),
-        torch.cat([target[:, rest].sum(dim=1, keepdim=True), target[:, known]], dim=1),
-    )

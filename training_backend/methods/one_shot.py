@@ -96,7 +96,7 @@ class OneShot:
             self._round(moment)
         rng = generator_for(self.learner.seed + TURN_SALT, moment.step)
         turn, shape = torch.rand(2, generator=rng).tolist()
-        if not places or turn < s.atlas_share:
+        if not places or turn < s.atlas_share or moment.fraction < s.believe_from:
             return self._taught(self.learner.draw(moment))
         if shape < s.synthetic:
             return self._shaped(moment, places)
@@ -186,7 +186,9 @@ class OneShot:
         for place in self.propagation.places:
             belief = self.propagation.labels(place)
             if place in asked:
+                agreed = belief.argmax(dim=0) == asked[place].argmax(dim=0)
                 belief = (1.0 - s.correction) * belief + s.correction * asked[place]
+                belief = belief * torch.where(agreed, 1.0, s.disputed)
             if s.trust_likeness:
                 belief = belief * (s.trust_likeness * self.propagation.likeness(place) + 1.0 - s.trust_likeness)
             items.set_target(place, belief)

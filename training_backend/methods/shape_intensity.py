@@ -71,9 +71,9 @@ class ShapeIntensity:
         terms = {"target_ce": s.target_ce * soft_cross_entropy(logits, batch.target)}
         if s.target_dice > 0:
             terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
-        if self.shape is not None and self.shape.trusted and s.feature > 0:
+        if self.shape is not None:
             weight = s.feature * self._loudness(self._gone(moment.fraction))
-            terms["feature"] = weight * self.shape.hint(seen.maps, batch, batch.target, moment.step)
+            terms |= self.shape.pull(weight, seen.maps, batch, moment.step)
         return terms
 
     def memory(self) -> Memory:

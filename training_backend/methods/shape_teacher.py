@@ -1,7 +1,7 @@
 """The teacher of shape: it learns from pictures in which every class has one intensity, then teaches its maps.
 
 A part for any method: ``stage()`` trains it, ``examine()`` asks whether it has converged and may teach (an unconverged
-one wrecks its student), ``hint()`` pulls a student's decoder maps to what it makes of the picture of the same view.
+one wrecks its student), ``pull()`` pulls a student's decoder maps to what it makes of the picture of the same view.
 It never sees an image, so it has only shape to give.
 """
 
@@ -91,7 +91,12 @@ class ShapeTeacher:
     @property
     def notes(self) -> dict[str, Any]:
         """For the model card."""
-        return {"shape_teacher": "taught" if self.trusted else "refused", "shape_gate": round(self.found or 0.0, 4)}
+        unseen = not torch.isin(self.aside, self.own).any()
+        return {
+            "shape_teacher": "taught" if self.trusted else "refused",
+            "shape_gate": round(self.found or 0.0, 4),
+            "shape_examined_by": "items it has not learnt from" if unseen else "its own items, there are no others",
+        }
 
     def examine(self) -> bool:
         """Whether it is examined now, and not in an earlier life of the job; tells the user of a refusal."""
@@ -123,6 +128,10 @@ class ShapeTeacher:
             total = total + torch.bincount(said, minlength=len(both)) + torch.bincount(true, minlength=len(both))
         present = total[1:] > 0
         return float((2.0 * both[1:] / total[1:].clamp_min(1))[present].mean()) if present.any() else 0.0
+
+    def pull(self, weight: float, maps: list[Tensor], batch: Batch, step: int) -> Terms:
+        """The weighted hint of a teacher that may teach, towards the regions of ``batch.target``; else nothing."""
+        return {"shape": weight * self.hint(maps, batch, batch.target, step)} if weight and self.trusted else {}
 
     def hint(self, maps: list[Tensor], batch: Batch, target: Tensor, step: int) -> Tensor:
         """Distance of a student's maps to the teacher's, unweighted 0-d; only the student gets a gradient.

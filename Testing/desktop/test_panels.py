@@ -220,7 +220,9 @@ def test_the_review_module_needs_no_backend(the_review_module: Module, a_volume:
     the_review_module.leave()
 
 
-def test_review_by_buttons(the_review_module: Module, a_volume: Any, a_desktop: Desktop, tmp_path: Path) -> None:
+def test_review_by_buttons(
+    the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
+) -> None:
     from slicer_kdseg.protocol.labels import LabelClass, LabelContract
     from slicer_kdseg.scene.results import PreviewSegmentation
 
@@ -241,6 +243,7 @@ def test_review_by_buttons(the_review_module: Module, a_volume: Any, a_desktop: 
     ui.reportEdit.currentPath = str(tmp_path / "report")
     ui.reportButton.click()
     assert "left border" in (tmp_path / "report" / "kdseg_review.csv").read_text()
+    wait(lambda: ui.differenceTable.rowCount == 1)
     assert ui.differenceTable.item(0, 3).text() == "1.000"
     the_review_module.leave()
     assert editor.activeEffect() is None

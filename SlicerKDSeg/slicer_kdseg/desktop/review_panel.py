@@ -16,7 +16,8 @@ from slicer_kdseg.desktop.folder import only_folders
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
 from slicer_kdseg.scene.displaying import show_only
-from slicer_kdseg.scene.review import Review, ReviewCase, differences, has_voxels
+from slicer_kdseg.scene.errands import Errands
+from slicer_kdseg.scene.review import ClassDifference, Review, ReviewCase, differences_later, has_voxels
 from slicer_kdseg.scene.review_report import write_report
 
 BINDINGS = (
@@ -29,6 +30,7 @@ BINDINGS = (
     ("noteEdit", "editingFinished()", "note_written"),
     ("reportButton", "clicked()", "report"),
 )
+COMPARED_MILLISECONDS = 100
 SHORTCUTS = (("nextButton", "Alt+N"), ("acceptButton", "Alt+A"), ("correctButton", "Alt+C"), ("rejectButton", "Alt+R"))
 
 
@@ -41,6 +43,10 @@ class ReviewPanel:
         self._scene, self._review, self._say = scene, review, say
         self._cases: list[ReviewCase] = []
         self.editor = EditorHost(self.ui.reviewEditor, scene, tag)
+        self._errands = Errands(("compare",))
+        self._clock = qt.QTimer()
+        self._clock.setInterval(COMPARED_MILLISECONDS)
+        self._clock.connect("timeout()", self._errands.drain)
         widget.setMRMLScene(scene)
         for name, keys in SHORTCUTS:
             getattr(self.ui, name).shortcut = qt.QKeySequence(keys)
@@ -131,12 +137,15 @@ class ReviewPanel:
 
     def scene_closing(self) -> None:
         self.editor.let_go()
+        self._errands.forget()
         self._cases = []
         with Quiet(self.ui.caseTable):
             self.ui.caseTable.setRowCount(0)
 
     def close(self) -> None:
         self.editor.sleep()
+        self._clock.stop()
+        self._errands.close()
 
     def _required(self) -> ReviewCase:
         case = self.case
@@ -158,22 +167,36 @@ class ReviewPanel:
         )
         with Quiet(self.ui.noteEdit):
             self.ui.noteEdit.text = case.note if case is not None else ""
-        rows: list[tuple[str, ...]] = []
-        try:
-            rows = [
-                (
-                    row.name,
-                    f"{row.predicted_ml:.1f}",
-                    f"{row.reviewed_ml:.1f}",
-                    "–" if row.dice is None else f"{row.dice:.3f}",
-                    str(row.changed_voxels),
-                )
-                for row in (differences(case) if case is not None else [])
-            ]
-        except KDSegError as error:
-            self._say(error.sentence)
+        self._show_differences([])
+        self._errands.forget()
+        if case is not None and case.reviewed is not None:
+            try:
+                compare = differences_later(case)
+            except KDSegError as error:  # another grid, for instance; the verdict is the reader's all the same
+                self._say(error.sentence)
+                return
+            self._errands.send("compare", compare, self._show_differences, self._not_compared)
+            self._clock.start()
+
+    def _show_differences(self, found: list[ClassDifference]) -> None:
+        rows = [
+            (
+                row.name,
+                f"{row.predicted_ml:.1f}",
+                f"{row.reviewed_ml:.1f}",
+                "–" if row.dice is None else f"{row.dice:.3f}",
+                str(row.changed_voxels),
+            )
+            for row in found
+        ]
         head = (_("Class"), _("Predicted, ml"), _("Reviewed, ml"), _("Dice"), _("Changed voxels"))
         fill_table(self.ui.differenceTable, head, rows)
+        if found:
+            self._clock.stop()
+
+    def _not_compared(self, error: KDSegError) -> None:
+        self._clock.stop()
+        self._say(error.sentence)
 
     def _copies(self) -> list[Any]:
         return [case.reviewed for case in self._cases if case.reviewed is not None]

@@ -7,6 +7,7 @@ classes claim counts as ``UNLABELLED``, because nobody has clearly spoken about 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +129,24 @@ class Annotation:
         labels.reshape(-1)[contradicted] = UNLABELLED
         return Strokes(labels, slices, contradicted.size)
 
+    def filled(self) -> np.ndarray:
+        """A finished segmentation (D, H, W) uint8: what no segment claims is background, a later segment wins."""
+        return self.filled_later()()
+
+    def filled_later(self) -> Callable[[], np.ndarray]:
+        """:meth:`filled` for another thread: the scene is asked now, the voxels are read when it is called.
+
+        Raises :class:`BadAnnotation`. The views keep their buffers alive, whatever becomes of the segments.
+        """
+        tag_untagged(self.node.GetSegmentation())
+        grid = grid_of_volume(self.volume)
+        layers = []
+        for image, ids in self._layers():
+            found = voxels_on(image, grid, (self.node.GetName(), self.volume.GetName()))
+            if found is not None:
+                layers.append((*found, ids))
+        return lambda: _filled(grid.shape, layers)
+
     def voxels_by_slice(self) -> dict[int, np.ndarray]:
         """Voxels that each class claims on each slice (D,); overlaps count for both.
 
@@ -181,6 +200,18 @@ def _table(ids: dict[int, int], highest: int) -> np.ndarray:
     for value, id_ in ids.items():
         table[value] = id_
     return table
+
+
+def _filled(shape: tuple[int, int, int], layers: list[tuple[Box, np.ndarray, dict[int, int]]]) -> np.ndarray:
+    labels = np.full(shape, BACKGROUND, np.uint8)
+    for box, layer, ids in layers:
+        table = _table(ids, int(layer.max(initial=0)))
+        table[table == UNLABELLED] = BACKGROUND
+        here = labels[box]
+        for d in _drawn_planes(layer):
+            plane = table[layer[d]]
+            np.copyto(here[d], plane, where=plane != BACKGROUND)
+    return labels
 
 
 def _drawn_planes(layer: np.ndarray) -> np.ndarray:

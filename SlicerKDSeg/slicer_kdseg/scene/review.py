@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime
 import getpass
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
+from slicer_kdseg.protocol.labels import BACKGROUND
 from slicer_kdseg.scene.annotation import ANNOTATION, FINISHED, Annotation
 from slicer_kdseg.scene.geometry import grid_of_volume
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
@@ -140,26 +141,39 @@ class Review:
 
 def differences(case: ReviewCase) -> list[ClassDifference]:
     """Class by class, by id and never by order. Empty without a copy. Raises :class:`BadAnnotation`."""
+    return differences_later(case)()
+
+
+def differences_later(case: ReviewCase) -> Callable[[], list[ClassDifference]]:
+    """:func:`differences` for another thread: 512 x 512 x 300 voxels take half a second to compare."""
     if case.reviewed is None:
-        return []
-    before, after = (_labels(case.volume, node) for node in (case.prediction, case.reviewed))
+        return list
+    before, after = (Annotation(case.volume, node).filled_later() for node in (case.prediction, case.reviewed))
     ml = float(np.prod(grid_of_volume(case.volume).spacing_mm)) / 1000
     names = {**_names(case.prediction), **_names(case.reviewed)}
+    names.pop(BACKGROUND, None)
+    return lambda: _compared(before(), after(), names, ml)
+
+
+def _compared(before: np.ndarray, after: np.ndarray, names: dict[int, str], ml: float) -> list[ClassDifference]:
+    """``ml`` is the volume of one voxel."""
+    together = _counted_together(before, after)
     rows = []
     for id_, name in sorted(names.items()):
-        if id_ == BACKGROUND:
-            continue
-        ours, theirs = before == id_, after == id_
-        both, one, other = (int(np.count_nonzero(x)) for x in (ours & theirs, ours, theirs))
+        both, one, other = (int(x) for x in (together[id_, id_], together[id_].sum(), together[:, id_].sum()))
         dice = 2 * both / (one + other) if one + other else None
         rows.append(ClassDifference(name, one * ml, other * ml, dice, one + other - 2 * both))
     return rows
 
 
-def _labels(volume: Any, node: Any) -> np.ndarray:
-    labels = Annotation(volume, node).read().labels
-    labels[labels == UNLABELLED] = BACKGROUND
-    return labels
+def _counted_together(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(256, 256): how many voxels had the first id before and the second after; rows without a class are left out."""
+    counts = np.zeros(1 << 16, np.int64)
+    for one, other in zip(before, after, strict=True):
+        rows = one.any(axis=1) | other.any(axis=1)
+        pairs = one[rows].astype(np.uint16) << 8 | other[rows]
+        counts += np.bincount(pairs.reshape(-1), minlength=1 << 16)
+    return counts.reshape(256, 256)
 
 
 def _names(node: Any) -> dict[int, str]:

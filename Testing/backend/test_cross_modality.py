@@ -51,9 +51,10 @@ def a_method(
     unlabelled: int = 1,
     shape: tuple[int, int, int] = (6, 48, 48),
     spacing: tuple[float, float, float] = SPACING,
+    preset: str = "fast",
     **differences,
 ) -> CrossModality:
-    settings = resolve("cross_modality", "fast", SMALL | differences)
+    settings = resolve("cross_modality", preset, SMALL | differences)
     view = view_for(settings, 1)
     how = preprocess.fit([shape], [spacing], settings, view)
     cases = []
@@ -285,6 +286,15 @@ def test_gan_alignment_translates_before_the_students_learn():
     assert names == ["align"] * 4 + ["mutual"] * 2 + ["merge"] * 2
     assert method.ready
     assert all(not torch.equal(method.items.whole_image(place), natural[place]) for place in natural)
+
+
+def test_the_paper_preset_translates_then_distils_and_never_merges():
+    method = a_method(preset="paper", alignment="gan", unlabelled=0, gan_share=0.5)
+    reports = list(train(method.stages(), Budget(60, steps=8)))
+    assert [report.stage for report in reports] == ["align"] * 4 + ["mutual"] * 4
+    assert set(reports[0].losses) == {"adversarial", "cycle"}
+    assert {"synthetic_to_real", "real_to_synthetic"} <= set(reports[-1].losses)
+    assert not any(name.startswith("shared") for name in reports[-1].losses)
 
 
 @pytest.mark.parametrize("alignment", ["classmap", "gan"])

@@ -8,7 +8,8 @@
 Stages: ``align`` (assistants in the likeness of the targets: milliseconds, or an offline GAN), ``mutual``
 (both students, each the other's teacher behind a stop-gradient) and ``merge`` (the mean of both taught to
 S_real, which is the one model that is exported). Temperature, weights and which image the distillation sees
-are not known of the paper; ours are said in :class:`CrossModalitySettings`. The merge is our own.
+are not known of the paper; ours are said in :class:`CrossModalitySettings`. The merge, ``share_labels`` and the
+use of unlabelled targets are our own; the paper exports both nets, and trains its GAN together with them.
 Without assistants both students learn from the targets: deep mutual learning (Zhang et al., CVPR 2018).
 """
 
@@ -39,6 +40,9 @@ from training_backend.methods.likeness import Likenesses
 from training_backend.methods.method import Messenger
 
 
+NO_ASSISTANTS = "There are no assistant cases: two students learn from the same targets and from each other."
+
+
 class CrossModality:
     """The method over its items. ``real`` is S_real, kept and exported; ``synthetic`` is S_syn."""
 
@@ -62,9 +66,10 @@ class CrossModality:
             group["initial_lr"] = settings.learning_rate
         self.assisted = bool(items.places("assistant"))
         self.known = known_to_assistants(items)
+        learnt = settings.alignment == "gan" and self.assisted
         self.likenesses = Likenesses(items, preprocess, "none" if settings.alignment == "gan" else settings.alignment)
-        self.notes: dict[str, Any] = {"alignment": settings.alignment if self._translates() else self.likenesses.how}
-        self.translation = ImageTranslation(settings, self.real, self.likenesses) if self._translates() else None
+        self.notes: dict[str, Any] = {"alignment": "gan" if learnt else self.likenesses.how}
+        self.translation = ImageTranslation(settings, self.real, self.likenesses) if learnt else None
         self.ready = self.translation is None
         self.begins = settings.gan_share if self.translation else 0.0
         self.hearing = Hearing(settings.least_agreement, self._warm_until(), messenger.say)
@@ -75,9 +80,7 @@ class CrossModality:
         """``align`` (steps of its own with a GAN only), ``mutual`` and, for a pair, ``merge``."""
         s, kept = self.settings, self.real.student
         if not self.assisted and s.students == "two":
-            self.messenger.say(
-                "There are no assistant cases: two students learn from the same targets and from each other."
-            )
+            self.messenger.say(NO_ASSISTANTS)
         if self.translation:
             yield self.translation.stage(s.gan_share)
             self.translation.translate()
@@ -254,6 +257,3 @@ class CrossModality:
 
     def _warm_until(self) -> float:
         return self.begins + self.settings.warm_up * (self.settings.merge_from - self.begins)
-
-    def _translates(self) -> bool:
-        return self.settings.alignment == "gan" and bool(self.items.places("assistant"))

@@ -39,7 +39,6 @@ from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.likeness import Likenesses
 from training_backend.methods.method import Messenger
 
-
 NO_ASSISTANTS = "There are no assistant cases: two students learn from the same targets and from each other."
 
 

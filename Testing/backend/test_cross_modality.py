@@ -25,6 +25,7 @@ from training_backend.export.model import load_model
 from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
 from training_backend.methods.cross_modality import CrossModality
+from training_backend.methods.hearing import mean_dice
 from training_backend.methods.method import Messenger
 from training_backend.report.metrics import dice_by_class
 
@@ -38,6 +39,7 @@ SMALL = {
     "slice_size": 48,
     "alignment": "hist",
     "least_agreement": 0.0,
+    "share_labels": 0.0,
 }
 ONLY_DISTILLED = {"target_ce": 0.0, "target_dice": 0.0, "synthetic_ce": 0.0, "synthetic_dice": 0.0}
 LATER = Moment(step=3, fraction=0.5)
@@ -49,9 +51,10 @@ def a_method(
     unlabelled: int = 1,
     shape: tuple[int, int, int] = (6, 48, 48),
     spacing: tuple[float, float, float] = SPACING,
+    preset: str = "fast",
     **differences,
 ) -> CrossModality:
-    settings = resolve("cross_modality", "fast", SMALL | differences)
+    settings = resolve("cross_modality", preset, SMALL | differences)
     view = view_for(settings, 1)
     how = preprocess.fit([shape], [spacing], settings, view)
     cases = []
@@ -202,9 +205,15 @@ def test_a_student_that_disagrees_is_not_heard_and_a_sentence_says_so():
     assert method._weights(LATER)[0] == 0.0
     assert method._weights(LATER)[1] > 0.0
     assert "does not teach until they agree" in said[0]
-    method.settings.least_agreement = 0.0
+    method.hearing.least = 0.0
     assert method._weights(Moment(step=9, fraction=0.7))[0] > 0.0
     assert len(said) == 1
+
+
+def test_agreement_is_dice_over_what_either_sees():
+    one, other = torch.tensor([[[1, 1, 0, 2]]]), torch.tensor([[[1, 0, 0, 2]]])
+    assert mean_dice([(one, other)], 4) == pytest.approx((2 / 3 + 1) / 2)
+    assert mean_dice([(one * 0, one * 0)], 4) == 0.0
 
 
 def test_without_assistants_two_students_learn_from_the_targets_and_it_is_said():
@@ -279,6 +288,15 @@ def test_gan_alignment_translates_before_the_students_learn():
     assert all(not torch.equal(method.items.whole_image(place), natural[place]) for place in natural)
 
 
+def test_the_paper_preset_translates_then_distils_and_never_merges():
+    method = a_method(preset="paper", alignment="gan", unlabelled=0, gan_share=0.5)
+    reports = list(train(method.stages(), Budget(60, steps=8)))
+    assert [report.stage for report in reports] == ["align"] * 4 + ["mutual"] * 4
+    assert set(reports[0].losses) == {"adversarial", "cycle"}
+    assert {"synthetic_to_real", "real_to_synthetic"} <= set(reports[-1].losses)
+    assert not any(name.startswith("shared") for name in reports[-1].losses)
+
+
 @pytest.mark.parametrize("alignment", ["classmap", "gan"])
 def test_volumes_are_learnt_whole_too(alignment):
     method = a_method(shape=(20, 24, 24), spacing=(1.0, 1.0, 1.0), alignment=alignment, steps=4, gan_share=0.5)
@@ -329,7 +347,7 @@ def a_training(folder: Path, cases: list[TrainingCase], desk: TerminalDesk, **se
     return Training(folder, request, resolved, [replace(case) for case in cases], desk)
 
 
-def mean_dice(labels: np.ndarray, truth: np.ndarray) -> float:
+def dice_of(labels: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(list(dice_by_class(labels, truth, (1, 2, 3)).values())))
 
 
@@ -343,10 +361,10 @@ def test_a_run_ends_with_one_net_that_segments_and_never_shows_an_assistant(tmp_
     assert list(kept) == list(real)
     assert all(torch.equal(kept[name], real[name]) for name in real)
     image, truth = phantom((8, 48, 48), seed=9)
-    assert mean_dice(model.predict(image, AFFINE), truth) > 0.75
+    assert dice_of(model.predict(image, AFFINE), truth) > 0.75
     how = training.material.preprocess
     together = how.restore_labels(training.method.ensemble(how.image(image, SPACING)), image.shape)
-    assert mean_dice(together.numpy(), truth) > 0.75
+    assert dice_of(together.numpy(), truth) > 0.75
 
 
 def test_assistants_are_brought_to_the_targets_size(tmp_path, two_kinds_of_cases):
@@ -373,7 +391,7 @@ def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, two_kinds
     assert second.step == 14
     pairs = zip(whole.method.pair.parameters(), second.method.pair.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    assert (whole.method.heard, whole.method.next_question) == (second.method.heard, second.method.next_question)
+    assert whole.method.hearing.facts() == second.method.hearing.facts()
 
 
 def two_folders(root: Path, names: dict[str, str]) -> tuple[Path, Path]:

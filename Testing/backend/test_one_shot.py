@@ -221,7 +221,7 @@ def test_before_it_is_believed_the_labelled_case_alone_teaches():
 
 
 def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing():
-    method = a_method(others=1, disputed=0.0, correct_from=0.0)
+    method = a_method(others=1, disputed=0.0, correct_from=0.0, agreement=0.0)
     method.propagation.run(Messenger())
     method._asked = lambda: {1: method.propagation.labels(1).flip(0)}
     method._round(Moment(0, 0.0))
@@ -231,6 +231,9 @@ def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing()
     weight = method.items.target[1].float().sum(dim=0)
     assert weight[differ].max() == 0
     assert weight[~differ].min() > 0.99
+    method.settings.agreement = 0.9
+    method._round(Moment(1, 1.0))
+    torch.testing.assert_close(method.items.target[1].float(), carried, atol=1e-3, rtol=0)
 
 
 def test_carrying_over_leaves_time_for_the_student():

@@ -12,6 +12,7 @@ from training_backend.engine.budget import Budget
 from training_backend.engine.loop import Moment, train
 from training_backend.engine.predict import predict
 from training_backend.losses.feature_distillation import feature_distillation
+from training_backend.methods import METHODS
 from training_backend.methods.method import Messenger
 from training_backend.methods.shape_intensity import ShapeIntensity
 from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
@@ -234,3 +235,23 @@ def test_shape_is_learnt_on_phantoms_by_teacher_and_student():
     said = method.preprocess.restore_labels(probability, image.shape).numpy()
     scores = [2 * ((said == k) & (labels == k)).sum() / ((said == k).sum() + (labels == k).sum()) for k in (1, 2, 3)]
     assert np.mean(scores) > 0.8
+
+
+@pytest.mark.parametrize("name", ["scribble", "one_shot"])
+def test_it_is_an_added_teacher_of_other_methods(name):
+    """Off by default; with a weight it learns first, is examined, and its hint is one more term."""
+    image, labels = phantom((6, 48, 48))
+    settings = resolve(name, "fast", {key: SMALL[key] for key in SMALL if key != "gate"} | {"shape": 0.5})
+    view = view_for(settings, 1)
+    how = preprocess.fit([image.shape], [SPACING], settings, view)
+    channels = how.labels(labels, SPACING, np.arange(256))
+    case = PreparedCase("a", how.image(image, SPACING), channels, hot(channels, len(CONTRACT.ids)))
+    method = METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how, view, Messenger())
+    assert METHODS[name](resolve(name), method.learner.items, how, view, Messenger()).shape is None
+    reports = list(train(method.stages(), Budget(60, steps=6)))
+    assert [report.stage for report in reports][:2] == ["teacher", "teacher"]
+    assert all("shape" not in report.losses for report in reports)
+    assert method.notes["shape_teacher"] == "refused"
+    method.shape.found = 1.0
+    assert "shape" in next(train(method.stages(), Budget(60, steps=6), step=3)).losses
+    assert "shape.network" in method.memory().modules

@@ -8,7 +8,8 @@
 Stages: ``align`` (assistants in the likeness of the targets: milliseconds, or an offline GAN), ``mutual``
 (both students, each the other's teacher behind a stop-gradient) and ``merge`` (the mean of both taught to
 S_real, which is the one model that is exported). Temperature, weights and which image the distillation sees
-are not known of the paper; ours are said in :class:`CrossModalitySettings`. The merge is our own.
+are not known of the paper; ours are said in :class:`CrossModalitySettings`. The merge, ``share_labels`` and the
+use of unlabelled targets are our own; the paper exports both nets, and trains its GAN together with them.
 Without assistants both students learn from the targets: deep mutual learning (Zhang et al., CVPR 2018).
 """
 
@@ -32,12 +33,13 @@ from training_backend.engine.schedules import warm_then_linear
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.losses.prediction_distillation import prediction_distillation
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
+from training_backend.methods.hearing import Hearing, mean_dice
 from training_backend.methods.image_translation import ImageTranslation
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.likeness import Likenesses
 from training_backend.methods.method import Messenger
 
-ASK_AGAIN = 0.1
+NO_ASSISTANTS = "There are no assistant cases: two students learn from the same targets and from each other."
 
 
 class CrossModality:
@@ -63,21 +65,21 @@ class CrossModality:
             group["initial_lr"] = settings.learning_rate
         self.assisted = bool(items.places("assistant"))
         self.known = known_to_assistants(items)
+        learnt = settings.alignment == "gan" and self.assisted
         self.likenesses = Likenesses(items, preprocess, "none" if settings.alignment == "gan" else settings.alignment)
-        self.notes: dict[str, Any] = {"alignment": settings.alignment if self._translates() else self.likenesses.how}
-        self.translation = ImageTranslation(settings, self.real, self.likenesses) if self._translates() else None
+        self.notes: dict[str, Any] = {"alignment": "gan" if learnt else self.likenesses.how}
+        self.translation = ImageTranslation(settings, self.real, self.likenesses) if learnt else None
         self.ready = self.translation is None
         self.begins = settings.gan_share if self.translation else 0.0
-        self.heard, self.next_question, self.merging = True, self._warm_until(), False
+        self.hearing = Hearing(settings.least_agreement, self._warm_until(), messenger.say)
+        self.merging = False
         self._believed: tuple[int, int] | None = None
 
     def stages(self) -> Iterator[Stage]:
         """``align`` (steps of its own with a GAN only), ``mutual`` and, for a pair, ``merge``."""
         s, kept = self.settings, self.real.student
         if not self.assisted and s.students == "two":
-            self.messenger.say(
-                "There are no assistant cases: two students learn from the same targets and from each other."
-            )
+            self.messenger.say(NO_ASSISTANTS)
         if self.translation:
             yield self.translation.stage(s.gan_share)
             self.translation.translate()
@@ -139,26 +141,22 @@ class CrossModality:
         return torch.stack([self._predicted(net, image, self.real.preprocess.scales) for net in nets]).mean(dim=0)
 
     def memory(self) -> Memory:
-        facts = {"heard": self.heard, "next_question": self.next_question, "merging": self.merging}
-        own = Memory({"elders": self.elders}, {"pair": self.optimizer}, facts=facts)
+        own = Memory(
+            {"elders": self.elders}, {"pair": self.optimizer}, facts={**self.hearing.facts(), "merging": self.merging}
+        )
         memory = self.real.memory().named("real") | self.synthetic.memory().named("synthetic") | own
         return memory | self.translation.memory() if self.translation else memory
 
     def remember(self, recalled: Recalled) -> None:
-        self.heard, self.next_question = recalled.facts["heard"], recalled.facts["next_question"]
+        self.hearing.remember(recalled.facts)
         self.merging = recalled.facts["merging"]
 
     def agreement(self) -> float:
-        """Mean Dice between what the two see in the annotated target cases, over the classes either of them sees."""
-        found = []
-        for place in self.items.places("annotated"):
-            image = self.items.whole_image(place)
-            one, other = (self._predicted(side.teacher, image).argmax(0) for side in (self.real, self.synthetic))
-            for channel in range(1, self.items.belief.shape[1]):
-                total = int((one == channel).sum() + (other == channel).sum())
-                if total:
-                    found.append(2.0 * int(((one == channel) & (other == channel)).sum()) / total)
-        return sum(found) / len(found) if found else 0.0
+        """Mean Dice between what the two see in the annotated target cases."""
+        images = [self.items.whole_image(place) for place in self.items.places("annotated")]
+        nets = (self.real.teacher, self.synthetic.teacher)
+        seen = [[self._predicted(net, image).argmax(dim=0) for image in images] for net in nets]
+        return mean_dice(list(zip(*seen, strict=True)), self.items.belief.shape[1])
 
     def _weights(self, moment: Moment) -> tuple[float, float]:
         """Weights of s->r and r->s now: who is not understood teaches nobody.
@@ -167,21 +165,10 @@ class CrossModality:
         one together, and rise in the second half.
         """
         s = self.settings
-        if moment.fraction >= self.next_question and s.synthetic_to_real:
-            self._ask(moment)
+        heard = not s.synthetic_to_real or self.hearing.may_teach(moment.fraction, self.agreement)
         place = (moment.fraction - self.begins) / (self._warm_until() - self.begins)
         warm = min(max(2.0 * place - 1.0, 0.0), 1.0)
-        return warm * s.synthetic_to_real * self.heard, warm * s.real_to_synthetic
-
-    def _ask(self, moment: Moment) -> None:
-        agreement, before = self.agreement(), self.heard
-        self.heard = agreement >= self.settings.least_agreement
-        self.next_question = 2.0 if self.heard else moment.fraction + ASK_AGAIN
-        if not self.heard and before:
-            self.messenger.say(
-                f"The student of the assistant cases agrees with the other one to {agreement:.2f} only (Dice on the"
-                " targets): it does not teach until they agree; try another alignment."
-            )
+        return warm * s.synthetic_to_real * heard, warm * s.real_to_synthetic
 
     def _merged(self, learner: Learner, moment: Moment) -> Terms:
         """One of the two on views of its own: targets, unlabelled targets and assistants."""
@@ -212,7 +199,7 @@ class CrossModality:
         if not self.settings.merge_soft or self._believed == (self.items.edition, spoken):
             return
         self._believed = self.items.edition, spoken
-        nets = list(self.elders) if self.heard else [self.elders[0]]
+        nets = list(self.elders) if self.hearing.heard else [self.elders[0]]
         for place in [*annotated, *unlabelled]:
             image = self.items.whole_image(place)
             said = [self._predicted(net, image, self.real.preprocess.scales) for net in nets]
@@ -269,6 +256,3 @@ class CrossModality:
 
     def _warm_until(self) -> float:
         return self.begins + self.settings.warm_up * (self.settings.merge_from - self.begins)
-
-    def _translates(self) -> bool:
-        return self.settings.alignment == "gan" and bool(self.items.places("assistant"))

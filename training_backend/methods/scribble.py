@@ -41,6 +41,7 @@ from training_backend.methods.agreement import agreement
 from training_backend.methods.correction import corrected, learnt, named
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
+from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
 from training_backend.networks.multi_scale_unet import Scales
 from training_backend.networks.second_decoder import SecondDecoder
 
@@ -63,6 +64,8 @@ class Scribble:
         if self.second is not None:
             own = {"params": list(self.second.parameters()), "initial_lr": settings.learning_rate}
             self.learner.optimizer.add_param_group(own)
+        sure = ShapeTeaching(confident=CONFIDENT)
+        self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
         self.begins = max(settings.correct_from, self._earliest())
         self.next_round = self.begins
         self._edition = items.edition
@@ -71,6 +74,10 @@ class Scribble:
     def stages(self) -> Iterator[Stage]:
         """``grow_cut`` until the teacher may speak, then ``self_distillation`` to the end of the budget."""
         learner = self.learner
+        if self.shape is not None:
+            yield self.shape.stage(self.settings.shape_share)
+            self.shape.examine()
+            self.notes = self.shape.notes
         student: nn.Module = learner.student
         parts = [("grow_cut", self.begins, self.imitate), ("self_distillation", 1.0, self.distil)]
         if self.second is not None:
@@ -82,7 +89,8 @@ class Scribble:
     def imitate(self, moment: Moment) -> Terms:
         """First stage: strokes by partial CE, everything else by the first belief."""
         batch = self.learner.draw(moment)
-        terms = self._taught([z.float() for z in self._seen(batch.image).logits], batch)
+        seen = self._seen(batch.image)
+        terms = self._taught([z.float() for z in seen.logits], batch) | self._hinted(seen, batch, moment)
         return terms | self._agreed(moment, batch)
 
     def distil(self, moment: Moment) -> Terms:
@@ -98,7 +106,8 @@ class Scribble:
             with torch.no_grad(), self.learner.autocast():
                 known = self.learner.teacher.scales(batch.clean)
             terms = self._distilled(seen, logits, known, batch, moment)
-        return self._taught(logits, batch) | terms | self._agreed(moment, batch)
+        terms = self._taught(logits, batch) | terms | self._hinted(seen, batch, moment)
+        return terms | self._agreed(moment, batch)
 
     def label_for_each_other(self, moment: Moment) -> Terms:
         """DMPLS: both decoders learn the strokes, and elsewhere the labels that they give together."""
@@ -120,10 +129,13 @@ class Scribble:
         spoken = self.next_round > self.begins
         target = {"target": self.items.target} if spoken else {}
         second = {} if self.second is None else {"second_decoder": self.second}
-        return self.learner.memory() | Memory(second, tensors=target, facts=facts)
+        shape = Memory() if self.shape is None else self.shape.memory()
+        return self.learner.memory() | shape | Memory(second, tensors=target, facts=facts)
 
     def remember(self, recalled: Recalled) -> None:
         """The target as it had become; it is made anew where the annotation has changed since."""
+        if self.shape is not None:
+            self.shape.remember(recalled)
         self.next_round = recalled.facts["next_round"]
         if "target" in recalled.tensors:
             self.items.target = recalled.tensors["target"].to(self.items.device)
@@ -159,6 +171,10 @@ class Scribble:
                 ramp * s.contrast * class_contrast(seen.features.float(), known.features.float(), members)
             )
         return terms
+
+    def _hinted(self, seen: Scales, batch: Batch, moment: Moment) -> Terms:
+        """What the teacher of shape makes of the regions that the target is sure of."""
+        return {} if self.shape is None else self.shape.pull(self.settings.shape, seen.maps, batch, moment.step)
 
     def class_weights(self) -> Tensor | None:
         """Rarer classes weigh more: (mean frequency / frequency) ** ``class_balance``, mean 1."""

@@ -101,6 +101,8 @@ class ScribbleSettings(TrainSettings):
     contrast: float = setting(0.0, 0, 100, "class-wise contrast between student and teacher prototypes")
     temperature: float = setting(2.0, 0.1, 100)
     deep_supervision: float = setting(0.0, 0, 100, "the target, pooled, for heads on coarser levels too")
+    shape: float = setting(0.0, 0, 100, "a teacher of shape pulls the student's maps, as in shape_intensity")
+    shape_share: float = setting(0.2, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
     second_decoder: float = setting(0.0, 0, 100, "two decoders label for each other what is open (DMPLS); replaces all")
 
 
@@ -147,6 +149,8 @@ class OneShotSettings(TrainSettings):
     agreement: float = setting(0.7, 0, 1, "Dice with the surely carried over labels from which the student is shown")
     synthetic: float = setting(0.0, 0, 1, "share of unlabelled batches that show the atlas in their shape instead")
     mixed_shapes: bool = setting(True, hint="mix two such shapes; never with a hint, which needs the exact one")
+    shape: float = setting(0.0, 0, 100, "a teacher of shape pulls the student's maps, as in shape_intensity")
+    shape_share: float = setting(0.2, 0.01, 0.9, "share of the budget that the teacher of shape learns for")
     hint: float = setting(0.0, 0, 100, "a frozen teacher of reconstruction pulls the student's features")
     hint_of: Literal["voxel", "volume"] = setting("voxel", hint="a cosine a voxel, or one of everything as published")
     hint_ramp: float = setting(0.4, 0, 1, "share of the student's stage over which the hint rises to its weight")

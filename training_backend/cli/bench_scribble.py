@@ -12,7 +12,8 @@ partial_ce         strokes alone teach, by cross-entropy
 dmpls              two decoders label for each other what the strokes leave open (MICCAI 2022)
 nnunet_partial     Dice and cross-entropy on strokes, strong augmentation, deep supervision
 full_masks         complete labels of the same cases: the upper bound
-without_...        ours with one term switched off; paper: the preset that follows the publication
+without_...        ours with one term switched off; early_teacher: it speaks in the first minute already
+paper              the preset that follows the publication
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ ABLATIONS = (
     Variant("without_unlabelled", "scribble", {"unlabelled": 0.0}),
     Variant("without_cut_mix", "scribble", {"cut_mix": False}),
     Variant("without_partial_ce", "scribble", {"partial_ce": 0.0}),
+    Variant("early_teacher", "scribble", {"teacher_after": 0.0, "unlabelled_from": 0.6}),
     Variant("paper", "scribble", preset="paper"),
 )
 VARIANTS = (OURS, *BASELINES, *ABLATIONS)

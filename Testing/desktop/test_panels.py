@@ -13,7 +13,7 @@ import requests
 import slicer
 
 import Testing.desktop.needs_qt  # noqa: F401  first
-from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.geometry import new_volume
 from Testing.desktop.standin.application import Desktop, Module

@@ -127,8 +127,7 @@ def test_a_correction_joins_the_running_job(
     job = a_training_session.state.job_id
     a_painter.paint(4, stroke(5, 30, slice(28, 40)))
     a_training_session.send_correction()
-    state = wait_until(a_training_session, lambda state: state.joined_revision == 2, 20)
-    assert state.revision == 2
+    state = wait_until(a_training_session, lambda state: state.joined_revision == state.revision == 2, 20)
     assert state.job_id == job
     assert state.phase == "training"
 

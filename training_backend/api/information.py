@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from slicer_kdseg.protocol import wire
 from slicer_kdseg.protocol.codecs import ENCODINGS
 from slicer_kdseg.protocol.messages import PROTOCOL_VERSION, BackendInfo
-from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.version import VERSION
 from training_backend.api.intake import TheBackend
 

@@ -28,7 +28,8 @@ import numpy as np
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import LabelContract
-from slicer_kdseg.protocol.settings import ScribbleSettings, resolve
+from slicer_kdseg.protocol.method_settings import ScribbleSettings
+from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, Cost, row
 from training_backend.cli.bench_runs import Trained, Variant, trained
 from training_backend.cli.train import training_cases

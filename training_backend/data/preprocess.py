@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slicer_kdseg.protocol.settings import TrainSettings, View
+from slicer_kdseg.protocol.method_settings import TrainSettings
+from slicer_kdseg.protocol.settings import View
 
 ANISOTROPIC = 3.0
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseRole
-from slicer_kdseg.protocol.settings import CrossModalitySettings, ScribbleSettings, TrainSettings, View
+from slicer_kdseg.protocol.method_settings import CrossModalitySettings, ScribbleSettings, TrainSettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data import preprocess
 from training_backend.data.assistants import Assistant, fitted
 from training_backend.data.cases import spacing_mm

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, PreviewSource, Suggestion
-from slicer_kdseg.protocol.settings import TrainSettings
+from slicer_kdseg.protocol.method_settings import TrainSettings
 from training_backend.engine.desk import Desk
 from training_backend.engine.predict import predict
 from training_backend.export.model import load_model, save_model

@@ -21,7 +21,8 @@ import torch
 from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Progress, RevisionJoined, StateChanged, Warned
-from slicer_kdseg.protocol.settings import TrainSettings, view_for
+from slicer_kdseg.protocol.method_settings import TrainSettings
+from slicer_kdseg.protocol.settings import view_for
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
 from training_backend.engine.checkpoint import Memory

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from slicer_kdseg.protocol import settings
+from slicer_kdseg.protocol import method_settings
 from slicer_kdseg.protocol.errors import KDSegError, OutOfSpace
 from slicer_kdseg.protocol.messages import FINAL_STATES, StateChanged
 from training_backend.jobs.files import is_disk_full
@@ -68,7 +68,7 @@ def _work(store: Store, job: str, training: str, line: Line) -> None:
     if request.method == PREDICT:
         _function(PREDICTION)(store.models.path(resolved["model"]), cases[0], desk)
     else:
-        chosen = settings.SETTINGS[request.method](**resolved)
+        chosen = method_settings.SETTINGS[request.method](**resolved)
         previous = store.models.current_folder(request.labels)
         _function(training)(store.job_folder(job), request, chosen, cases, desk, previous)
     _conclude(store, job, request.method)

@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.settings import CrossModalitySettings, View
+from slicer_kdseg.protocol.method_settings import CrossModalitySettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.items import Items, hot
 from training_backend.data.known_classes import folded, known_to_assistants
 from training_backend.data.preprocess import Preprocess

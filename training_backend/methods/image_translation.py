@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.settings import CrossModalitySettings
+from slicer_kdseg.protocol.method_settings import CrossModalitySettings
 from training_backend.data.items import as_items, from_items
 from training_backend.engine.checkpoint import Memory
 from training_backend.engine.loop import Moment, Stage, Terms

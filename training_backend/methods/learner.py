@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from slicer_kdseg.protocol.settings import TrainSettings, View
+from slicer_kdseg.protocol.method_settings import TrainSettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.augment import Views, around, draw_crop, draw_views, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess

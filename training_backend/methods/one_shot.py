@@ -27,7 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.settings import OneShotSettings, View
+from slicer_kdseg.protocol.method_settings import OneShotSettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.augment import Views, grid_of, sample
 from training_backend.data.items import Items, as_items, padded
 from training_backend.data.preprocess import Preprocess

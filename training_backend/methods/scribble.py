@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.settings import ScribbleSettings, View
+from slicer_kdseg.protocol.method_settings import ScribbleSettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled

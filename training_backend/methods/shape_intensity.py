@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slicer_kdseg.protocol.settings import ShapeIntensitySettings, View
+from slicer_kdseg.protocol.method_settings import ShapeIntensitySettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.data.recontrast import draw_contrasts, recontrasted

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slicer_kdseg.protocol.settings import SupervisedSettings, View
+from slicer_kdseg.protocol.method_settings import SupervisedSettings
+from slicer_kdseg.protocol.settings import View
 from training_backend.data.items import Items
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled

@@ -12,7 +12,8 @@ from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.folder import load_images, only_folders
 from slicer_kdseg.desktop.wording import quality, time_left
 from slicer_kdseg.desktop.workplace import Workplace
-from slicer_kdseg.protocol.settings import SETTINGS, preset_names
+from slicer_kdseg.protocol.method_settings import SETTINGS
+from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.charting import LearningChart
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.state import SessionState

@@ -16,7 +16,7 @@ from slicer_kdseg.desktop.backend_python import BackendPython
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, BadImage, KDSegError
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
-from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.scene.annotation import BACKGROUND_CLASS, Annotation, choose_finished, find_annotation, new_annotation
 from slicer_kdseg.scene.choices import ChoiceNode, Choices
 from slicer_kdseg.scene.cohort import chosen_cases

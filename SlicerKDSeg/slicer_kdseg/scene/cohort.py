@@ -13,7 +13,7 @@ from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, CaseRole
-from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 

@@ -25,7 +25,8 @@ from slicer_kdseg.protocol.messages import (
     AnnotationKind,
     CaseInUse,
 )
-from slicer_kdseg.protocol.settings import SETTINGS, resolve
+from slicer_kdseg.protocol.method_settings import SETTINGS
+from slicer_kdseg.protocol.settings import resolve
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.cohort import OtherCase
 from slicer_kdseg.scene.collecting import Collected, collect, collect_others

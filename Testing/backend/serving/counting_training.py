@@ -16,7 +16,7 @@ import numpy as np
 from slicer_kdseg.protocol.errors import BadImage
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Progress, RevisionJoined, StateChanged
-from slicer_kdseg.protocol.settings import TrainSettings
+from slicer_kdseg.protocol.method_settings import TrainSettings
 from training_backend.engine.desk import Desk
 from training_backend.jobs.cases import StoredCase, read_annotation, read_image
 

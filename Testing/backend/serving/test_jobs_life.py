@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 from slicer_kdseg.protocol import errors
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.messages import ModelReady, PreviewReady, RevisionJoined, StateChanged
-from slicer_kdseg.protocol.settings import SETTINGS
+from slicer_kdseg.protocol.method_settings import SETTINGS
 
 GOOD, HANGS, BAD_IMAGE, NO_MEMORY, DIES, WORSE, FAST, FULL_DISK = range(8)  # as in counting_training
 
@@ -220,5 +221,5 @@ def test_settings_that_were_resolved_are_kept_beside_the_job(client, start_job, 
     job = start_job(client, 2.0)
     kept = json.loads((tmp_path / "root" / "jobs" / job.id / "settings.json").read_text())
     assert kept["seconds"] == 2.0
-    assert set(kept) == set(SETTINGS["scribble"].__dataclass_fields__)
+    assert set(kept) == {field.name for field in dataclasses.fields(SETTINGS["scribble"])}
     client.cancel(job.id)

@@ -3,8 +3,9 @@
     best of many shifts ─► affine, three of them at once ─► displacement on a coarse grid ─► the same on a fine one
 
 All steps maximise the local correlation; the last two pay for bending. The displacement lives on the coarse grid
-and is blurred there, so it stays smooth whatever its numbers are. On ``msd_hippocampus`` (one atlas, 40 others) labels
-carried over so have Dice 0.79, by SimpleITK's affine and demons 0.72 in three times the time.
+and is blurred there, so it stays smooth whatever its numbers are. On ``msd_hippocampus`` labels
+carried over from one atlas had Dice 0.763 on 60 others at 1.2 CPU-seconds each; on 42 of these SimpleITK's affine and
+demons were no worse, 0.773 against 0.768, at 1.7.
 """
 
 from __future__ import annotations

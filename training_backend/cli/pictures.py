@@ -21,7 +21,7 @@ from training_backend.data.cases import as_read, read_image
 from training_backend.data.class_means import class_mean_image
 from training_backend.data.growcut import growcut
 from training_backend.data.items import hot
-from training_backend.data.phantom import CONTRACT, OTHER_MEANS, phantom
+from training_backend.data.phantom import CONTRACT, OTHER_MEANS, SCANNER_MEANS, phantom
 from training_backend.report.pictures import Panel, side_by_side
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def of_one_shot(seconds: float) -> Drawn:
 def of_shape_intensity(seconds: float) -> Drawn:
     cases = [_case(f"case {seed}", *phantom(SHAPE, seed=seed)) for seed in range(4)]
     image, labels = cases[0].image, cases[0].annotation
-    stranger, _ = phantom(SHAPE, seed=9, means=OTHER_MEANS)
+    stranger, _ = phantom(SHAPE, seed=9, means=SCANNER_MEANS)
     target = hot(torch.from_numpy(labels.astype(np.int8)), len(CONTRACT.ids))
     shape = class_mean_image(torch.from_numpy(image)[None, None], target[None])[0, 0].numpy()
     with trained(Variant("shape_intensity", "shape_intensity"), CONTRACT, cases, seconds, 0) as ours:

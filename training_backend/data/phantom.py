@@ -16,6 +16,7 @@ CONTRACT = LabelContract(
 )
 MEANS = (0.0, 300.0, 180.0, 420.0)
 OTHER_MEANS = (150.0, 60.0, 400.0, 260.0)
+SCANNER_MEANS = (120.0, 380.0, 220.0, 330.0)
 
 
 def phantom(
@@ -26,7 +27,8 @@ def phantom(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image (D, H, W) float32 and its labels uint8: a ball inside a shell, a thin rod beside them.
 
-    ``means``: intensity by class; ``OTHER_MEANS`` is another kind of image of the same things.
+    ``means``: intensity by class; ``OTHER_MEANS`` is another kind of image of the same things, ``SCANNER_MEANS``
+    the same kind from another scanner.
     """
     rng = np.random.default_rng(seed)
     d, h, w = (

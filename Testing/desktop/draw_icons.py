@@ -1,4 +1,4 @@
-"""Draw the modules' icons and the samples' thumbnails: ``python Resources/draw_icons.py``."""
+"""Draw the modules' icons and the samples' thumbnails: ``python Testing/desktop/draw_icons.py``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon
 
-ICONS = Path(__file__).resolve().parents[1] / "SlicerKDSeg" / "Resources" / "Icons"
+ICONS = Path(__file__).resolve().parents[2] / "SlicerKDSeg" / "Resources" / "Icons"
 DARK, ORANGE, BLUE, GREEN = "#22313f", "#e67332", "#3b8fd4", "#3fa34d"
 
 

@@ -1,4 +1,4 @@
-"""Write the lists of files in the extension's CMakeLists.txt anew from the tree: ``python Resources/list_files.py``."""
+"""Write the lists of files in the CMakeLists.txt anew from the tree: ``python Testing/desktop/list_files.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODULES, BACKEND = ROOT / "SlicerKDSeg", ROOT / "training_backend"
 REVIEW = ("KDSegReview.py", "Resources/Icons/KDSegReview.png")
 

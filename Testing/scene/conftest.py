@@ -11,12 +11,27 @@ import slicerio
 from slicer_kdseg.headless.boot import HeadlessSlicer, boot
 from slicer_kdseg.headless.files import load_segmentation, load_volume
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
+from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.scene.annotation import Annotation, new_annotation
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
 
+COUNTING_FOLDER = next(Path(__file__).parents[1].rglob("counting_training.py")).parent
 Stroke = Callable[[int, int, slice], np.ndarray]
 LIVER_ENTRY = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^10200004^Liver~^^~~^^~^^"
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Options of a real backend process whose training only counts."""
+    monkeypatch.setenv("PYTHONPATH", str(COUNTING_FOLDER))
+    return "--training", "counting_training:run", "--no-probe"
+
+
+@pytest.fixture
+def a_backend(tmp_path: Path, counting: tuple[str, ...]) -> Iterator[LocalBackend]:
+    with LocalBackend(tmp_path / "backend", options=counting) as backend:
+        yield backend
 
 
 @pytest.fixture

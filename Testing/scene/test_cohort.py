@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,6 @@ from slicer_kdseg.scene.cohort import chosen_cases, labelled_case
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.session import KDSegSession
-
-COUNTING = ("--training", "counting_training:run", "--no-probe")
-COUNTING_FOLDER = next(Path(__file__).parents[1].rglob("counting_training.py")).parent
-
-
-@pytest.fixture
-def a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBackend]:
-    monkeypatch.setenv("PYTHONPATH", str(COUNTING_FOLDER))
-    with LocalBackend(tmp_path / "backend", options=COUNTING) as backend:
-        yield backend
 
 
 @pytest.fixture

@@ -34,16 +34,7 @@ from slicer_kdseg.scene.segments import BINARY_LABELMAP
 from slicer_kdseg.scene.session import KDSegSession
 from slicer_kdseg.scene.state import PreviewShown
 
-COUNTING = ("--training", "counting_training:run", "--no-probe")
-COUNTING_FOLDER = next(Path(__file__).parents[1].rglob("counting_training.py")).parent
 Stroke = Callable[[int, int, slice], np.ndarray]
-
-
-@pytest.fixture
-def a_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalBackend]:
-    monkeypatch.setenv("PYTHONPATH", str(COUNTING_FOLDER))
-    with LocalBackend(tmp_path / "backend", options=COUNTING) as backend:
-        yield backend
 
 
 @pytest.fixture
@@ -296,11 +287,10 @@ def test_a_saved_scene_goes_on_with_its_job(
 
 
 def test_a_backend_that_dies_is_followed_again(
-    a_scene: Any, an_annotation_with_strokes: Annotation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    a_scene: Any, an_annotation_with_strokes: Annotation, tmp_path: Path, counting: tuple[str, ...]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(COUNTING_FOLDER))
     strokes = an_annotation_with_strokes.read().labels
-    with LocalBackend(tmp_path / "root", options=COUNTING) as first:
+    with LocalBackend(tmp_path / "root", options=counting) as first:
         session = KDSegSession(a_scene, BackendClient(first.url, first.token))
         session.annotate(an_annotation_with_strokes)
         session.request_training(settings={"seconds": 30})
@@ -308,7 +298,7 @@ def test_a_backend_that_dies_is_followed_again(
         job = session.state.job_id
     wait_until(session, lambda state: bool(state.trouble), 20)
     assert np.array_equal(an_annotation_with_strokes.read().labels, strokes)
-    with LocalBackend(tmp_path / "root", options=COUNTING) as second:
+    with LocalBackend(tmp_path / "root", options=counting) as second:
         session.connect(BackendClient(second.url, second.token))
         step = session.state.step
         wait_until(session, lambda state: state.step > step + 5 and not state.trouble, 40)

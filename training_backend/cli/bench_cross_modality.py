@@ -29,7 +29,7 @@ from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.assistant_cases import assistants_of
 from training_backend.cli.bench_rows import BenchRow, row
-from training_backend.cli.bench_runs import Trained, Variant, trained
+from training_backend.cli.bench_runs import Trained, Variant, trained, wanted
 from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
@@ -86,7 +86,7 @@ def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Be
         raise BadRequest(
             "The bench 'cross_modality' needs --assistant with the case folder of the other kind of image."
         )
-    chosen = _chosen(options.only)
+    chosen = wanted("cross_modality", options.only, {name for run in RUNS for name in (run.single, run.pair) if name})
     targets, others = read_case_folder(options.data), read_case_folder(options.assistant)
     names = sorted({case.name for case in targets.cases} & {case.name for case in others.cases})
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -153,11 +153,3 @@ def _by_both(own: Trained, case: Case, contract: LabelContract) -> np.ndarray:
     image = preprocess.image(case.image, case.spacing_mm).to(own.method.items.device)
     channels = preprocess.restore_labels(own.method.ensemble(image), case.image.shape)
     return np.array(contract.ids, np.uint8)[channels.cpu().numpy()]
-
-
-def _chosen(only: list[str] | None) -> set[str]:
-    known = {name for run in RUNS for name in (run.single, run.pair) if name}
-    strange = sorted(set(only or []) - known)
-    if strange:
-        raise BadRequest(f"The bench 'cross_modality' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
-    return set(only or known)

@@ -20,7 +20,8 @@ from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, Cost, row
-from training_backend.cli.bench_runs import Variant, trained
+from training_backend.cli.bench_runs import trained
+from training_backend.cli.bench_scribble import DISTILLED, OURS
 from training_backend.cli.train import training_cases
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import Case, read_image
@@ -55,8 +56,6 @@ def growcut_as_it_is(image: np.ndarray, strokes: np.ndarray) -> np.ndarray:
 
 
 UNTRAINED = {"growcut": growcut, "growcut_plain": growcut_as_it_is}
-OURS = Variant("scribble", "scribble")
-DISTILLED = Variant("growcut_distilled", "scribble", {"first_teachers": "growcut", "correction": 0.0, "consult": 0.0})
 
 
 def rows(parts: list[str], data: Path, seeds: int, longest: float, say: Say) -> Iterator[BenchRow]:

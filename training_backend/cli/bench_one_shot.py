@@ -33,7 +33,7 @@ from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, Cost, row
-from training_backend.cli.bench_runs import Trained, Variant, trained
+from training_backend.cli.bench_runs import Trained, Variant, trained, wanted
 from training_backend.cli.registration_baseline import carried_by_demons
 from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
@@ -71,7 +71,7 @@ class Roles:
 
 def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[BenchRow]:
     """For every seed, which is an atlas, what is carried over and then, for every budget, all variants in turn."""
-    chosen = _chosen(options.only)
+    chosen = wanted("one_shot", options.only, {*CARRIED, *(variant.name for variant in TRAINED)})
     folder = read_case_folder(options.data)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         roles = split(folder, seed)
@@ -160,11 +160,3 @@ def _tested(
         yield row(variant.name, roles.setting, data, seed, case, own.cost, labels, contract)
         if variant == OURS:
             yield row(f"{variant.name}_new_case", roles.setting, data, seed, case, taken, labels, contract)
-
-
-def _chosen(only: list[str] | None) -> set[str]:
-    known = {*CARRIED, *(variant.name for variant in TRAINED)}
-    strange = sorted(set(only or []) - known)
-    if strange:
-        raise BadRequest(f"The bench 'one_shot' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
-    return set(only or known)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import LabelContract
-from slicer_kdseg.protocol.messages import JobRequest, Payload, PreviewSource, Warned
+from slicer_kdseg.protocol.messages import JobRequest, Payload, Warned
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import Cost
 from training_backend.cli.terminal_desk import TerminalDesk
@@ -46,6 +47,14 @@ class Trained:
     cost: Cost
     said: list[str]
     method: Method
+
+
+def wanted(bench: str, only: Sequence[str] | None, known: set[str]) -> set[str]:
+    """The rows to measure: those of ``--only``, else all. Raises :class:`BadRequest`, naming the rows there are."""
+    strange = sorted(set(only or []) - known)
+    if strange:
+        raise BadRequest(f"The bench '{bench}' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
+    return set(only or known)
 
 
 @contextmanager
@@ -81,18 +90,9 @@ class _QuietDesk(TerminalDesk):
     said: list[str] = field(default_factory=list)
     first: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def preview(
-        self,
-        case: str,
-        labels: np.ndarray,
-        source: PreviewSource,
-        step: int,
-        revision: int,
-        uncertainty: np.ndarray | None = None,
-        sentence: str = "",
-    ) -> None:
+    def preview(self, case: str, labels: np.ndarray, *about: Any, **more: Any) -> None:
         self.first.setdefault(case, labels)
-        super().preview(case, labels, source, step, revision, uncertainty, sentence)
+        super().preview(case, labels, *about, **more)
 
     def emit(self, payload: Payload) -> None:
         if isinstance(payload, Warned):

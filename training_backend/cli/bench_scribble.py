@@ -31,7 +31,7 @@ from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.method_settings import ScribbleSettings
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, Cost, row
-from training_backend.cli.bench_runs import Trained, Variant, trained
+from training_backend.cli.bench_runs import Trained, Variant, trained, wanted
 from training_backend.cli.train import training_cases
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import Case
@@ -43,12 +43,13 @@ EVERY = 5
 TRAINED, TESTED = (0,), (2, 4)
 STROKES_ONLY = {"first_teachers": "none", "correction": 0.0, "consult": 0.0, "unlabelled": 0.0}
 OURS = Variant("scribble", "scribble")
+DISTILLED = Variant(
+    "growcut_distilled",
+    "scribble",
+    {"first_teachers": "growcut", "correction": 0.0, "consult": 0.0, "unlabelled": 0.0},
+)
 BASELINES = (
-    Variant(
-        "growcut_distilled",
-        "scribble",
-        {"first_teachers": "growcut", "correction": 0.0, "consult": 0.0, "unlabelled": 0.0},
-    ),
+    DISTILLED,
     Variant("full_masks", "supervised", {"rotation": ScribbleSettings.turns_for_several, "held_out": 0.0}),
     Variant("dmpls", "scribble", STROKES_ONLY | {"target_ce": 0.0, "target_dice": 0.0, "second_decoder": 0.5}),
     Variant("nnunet_partial", "scribble", STROKES_ONLY | {"deep_supervision": 1.0, "augmentation": 1.5}),
@@ -78,7 +79,7 @@ class Roles:
 
 def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[BenchRow]:
     """Grow-cut of every scribbled case, then for every seed and budget all variants in turn."""
-    chosen = _chosen(options.only)
+    chosen = wanted("scribble", options.only, {"growcut", *(variant.name for variant in VARIANTS)})
     folder = read_case_folder(options.data)
     data = options.data.name
     for seed in range(options.seeds):
@@ -109,14 +110,6 @@ def roles_of(folder: CaseFolder, seed: int) -> Roles:
         [replace(case, scribbles=None) for case in places[name][:MOST_OTHERS]] for name in ("tested", "unlabelled")
     )
     return Roles(tuple(scribbled), *(tuple(own) for own in others))
-
-
-def _chosen(only: list[str] | None) -> set[str]:
-    known = {"growcut", *(variant.name for variant in VARIANTS)}
-    strange = sorted(set(only or []) - known)
-    if strange:
-        raise BadRequest(f"The bench 'scribble' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
-    return set(only or known)
 
 
 def _drawn(folder: CaseFolder) -> bool:

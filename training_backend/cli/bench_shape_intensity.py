@@ -24,7 +24,7 @@ from typing import Any
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.bench_rows import BenchRow, row
-from training_backend.cli.bench_runs import Trained, Variant, trained
+from training_backend.cli.bench_runs import Trained, Variant, trained, wanted
 from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
@@ -105,10 +105,7 @@ def student_steps(own: Trained) -> int:
 
 
 def _chosen(only: list[str] | None) -> set[str]:
-    known = {variant.name for variant in VARIANTS}
-    strange = sorted(set(only or []) - known)
-    if strange:
-        raise BadRequest(f"The bench 'shape_intensity' has no row {strange[0]!r}; it has {', '.join(sorted(known))}.")
+    found = wanted("shape_intensity", only, {variant.name for variant in VARIANTS})
     if only and WITHOUT in only and OURS not in only:
         raise BadRequest(f"The row '{WITHOUT}' has the steps of '{OURS}'; give --only {OURS} too.")
-    return set(only or known)
+    return found

@@ -71,7 +71,7 @@ def train(stages: Iterable[Stage], budget: Budget, step: int = 0, clip: float = 
         while (fraction := budget.fraction(step)) < stage.until:
             moment = Moment(step, fraction)
             for group in stage.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * stage.rate(fraction)
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * stage.rate(fraction)
             terms = stage.terms(moment)
             loss = torch.stack(list(terms.values())).sum()
             stage.optimizer.zero_grad(set_to_none=True)

@@ -71,7 +71,7 @@ class Material:
         self.cases = list(cases)
         self.settings = settings
         self.examiner = examiner
-        self.dense = not isinstance(settings, ScribbleSettings)
+        self.dense = settings.learns_from == "dense"
         self.released = False
         self._rivals: dict[str, np.ndarray] = {}
         self._ids = np.array(labels.ids, np.uint8)

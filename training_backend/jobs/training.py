@@ -128,7 +128,7 @@ class Training:
             if orders.end:
                 return orders
             self._between_steps(report)
-        return Orders("cancel") if self._ending == "cancel" else Orders()
+        return Orders(self._ending)
 
     def _ended(self) -> bool:
         """Whether the user wants the job to end, asked in the middle of long work; corrections wait their turn."""

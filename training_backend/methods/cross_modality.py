@@ -62,8 +62,6 @@ class CrossModality:
         self.optimizer = torch.optim.AdamW(
             self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = settings.learning_rate
         self.assisted = bool(items.places("assistant"))
         self.known = known_to_assistants(items)
         learnt = settings.alignment == "gan" and self.assisted

@@ -82,7 +82,4 @@ class ImageTranslation:
         return self.learner.draw(moment).clean[:, :1], self.learner.draw(moment, "assistant").clean[:, :1]
 
     def _adam(self, nets: nn.Module) -> torch.optim.Optimizer:
-        optimizer = torch.optim.Adam(nets.parameters(), lr=self.settings.gan_rate, betas=(0.5, 0.999))
-        for group in optimizer.param_groups:
-            group["initial_lr"] = self.settings.gan_rate
-        return optimizer
+        return torch.optim.Adam(nets.parameters(), lr=self.settings.gan_rate, betas=(0.5, 0.999))

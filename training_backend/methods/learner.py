@@ -62,8 +62,6 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = settings.learning_rate
         self.dtype = faster_dtype(items.device)
         self.window = self._window()
         self._centres: Tensor | None = None

@@ -65,11 +65,7 @@ class OneShot:
         self.reconstruction = ReconstructionTeacher(self.learner) if hinted else None
         self.begins = settings.teacher_share if hinted else 0.0
         if self.reconstruction is not None:
-            projector = {
-                "params": list(self.reconstruction.projector.parameters()),
-                "initial_lr": settings.learning_rate,
-            }
-            self.learner.optimizer.add_param_group(projector)
+            self.learner.optimizer.add_param_group({"params": list(self.reconstruction.projector.parameters())})
         sure = ShapeTeaching(confident=CONFIDENT)
         self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
         if self.shape is not None:

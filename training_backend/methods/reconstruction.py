@@ -35,8 +35,6 @@ class ReconstructionTeacher:
         device, rate = learner.items.device, learner.settings.learning_rate
         self.network = MultiScaleUNet(shape).to(device)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=1e-3)
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = rate
         width = 2 * shape.channels[0]
         convolution = nn.Conv3d if shape.dims == 3 else nn.Conv2d
         self.projector = convolution(width, width, 1).to(device)

@@ -63,8 +63,7 @@ class Scribble:
         self.items = items
         self.second = SecondDecoder(self.learner.student).to(items.device) if settings.second_decoder > 0 else None
         if self.second is not None:
-            own = {"params": list(self.second.parameters()), "initial_lr": settings.learning_rate}
-            self.learner.optimizer.add_param_group(own)
+            self.learner.optimizer.add_param_group({"params": list(self.second.parameters())})
         sure = ShapeTeaching(confident=CONFIDENT)
         self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
         self.begins = max(settings.correct_from, self._earliest())

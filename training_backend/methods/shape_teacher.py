@@ -61,8 +61,6 @@ class ShapeTeacher:
         self.kept = teacher_of(self.network)
         rate, decay = learner.settings.learning_rate, learner.settings.weight_decay
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay)
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = rate
 
     def stage(self, until: float) -> Stage:
         """From the first step to ``until`` of the budget."""

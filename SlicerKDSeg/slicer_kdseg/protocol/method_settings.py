@@ -62,6 +62,9 @@ class TrainSettings:
     keep_largest: bool = setting(False, hint="keep only the largest connected part of every class")
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
+    target_ce: float = setting(1.0, 0, 100)
+    target_dice: float = setting(1.0, 0, 100)
+
     consult: float = setting(0.4, 0, 1, "the first teachers' share of what is shown on a case that carries strokes")
     held_out: float = setting(0.15, 0, 0.5, "share of strokes kept aside to measure quality while training")
     release: float = setting(0.7, 0, 1, "share of the budget after which the held-out strokes are learnt too")
@@ -76,8 +79,6 @@ class ScribbleSettings(TrainSettings):
     turns_for_several: ClassVar[float] = 60.0
 
     first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
-    target_ce: float = setting(1.0, 0, 100)
-    target_dice: float = setting(1.0, 0, 100)
     partial_ce: float = setting(0.3, 0, 100)
     class_balance: float = setting(0.0, 0, 1, "exponent of the inverse class frequency as class weight")
     correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")
@@ -104,8 +105,6 @@ class ShapeIntensitySettings(TrainSettings):
 
     meets_strangers: ClassVar[bool] = True
 
-    target_ce: float = setting(1.0, 0, 100)
-    target_dice: float = setting(1.0, 0, 100)
     feature: float = setting(4.0, 0, 100, "the teacher of shape pulls the student's maps; 0 = there is no such teacher")
     inherit: bool = setting(False, hint="the student begins with the weights of the teacher of shape")
     all_maps: bool = setting(True, hint="maps of every decoder level, else the last one only")
@@ -126,8 +125,6 @@ class OneShotSettings(TrainSettings):
     takes_unlabelled: ClassVar[bool] = True
     meets_strangers: ClassVar[bool] = True
 
-    target_ce: float = setting(1.0, 0, 100)
-    target_dice: float = setting(1.0, 0, 100)
     registered: int = setting(40, 0, 10000, "how many unlabelled cases labels are carried over to; 0 = atlas only")
     register_share: float = setting(0.5, 0, 1, "share of the budget after which no further case is carried over to")
     atlas_share: float = setting(0.25, 0, 1, "share of batches that show the labelled case itself")
@@ -153,9 +150,6 @@ class OneShotSettings(TrainSettings):
 class SupervisedSettings(TrainSettings):
     """Dense labels: the reference and the upper bound."""
 
-    target_ce: float = setting(1.0, 0, 100)
-    target_dice: float = setting(1.0, 0, 100)
-
 
 @dataclass
 class CrossModalitySettings(TrainSettings):
@@ -177,8 +171,6 @@ class CrossModalitySettings(TrainSettings):
     match_size: bool = setting(
         True, hint="scale the assistants until the labelled classes are as large as the targets'"
     )
-    target_ce: float = setting(1.0, 0, 100)
-    target_dice: float = setting(1.0, 0, 100)
     synthetic_ce: float = setting(1.0, 0, 100, "the second student's loss on aligned assistant images")
     synthetic_dice: float = setting(1.0, 0, 100)
     share_labels: float = setting(0.0, 0, 100, "each student learns the other's labels too; 0 as published")

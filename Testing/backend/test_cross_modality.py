@@ -22,8 +22,8 @@ from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
 from training_backend.engine.loop import Moment, train
 from training_backend.export.model import load_model
-from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.methods.cross_modality import CrossModality
 from training_backend.methods.hearing import mean_dice
 from training_backend.methods.method import Messenger

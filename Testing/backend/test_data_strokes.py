@@ -9,7 +9,7 @@ import pytest
 
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels
-from training_backend.data.growcut import growcut
+from training_backend.data.growcut import growcut, growcut_near, near
 from training_backend.data.phantom import phantom
 from training_backend.data.strokes import hold_out, stroke_numbers
 
@@ -73,6 +73,31 @@ def test_growcut_finds_the_phantom_and_keeps_the_strokes():
     assert grown.dtype == np.uint8
     assert all(dice(grown, labels, id_) > 0.8 for id_ in range(4))
     np.testing.assert_array_equal(grown[strokes != 255], strokes[strokes != 255])
+
+
+def test_near_the_strokes_it_grows_the_same_and_far_away_nothing():
+    image, labels = phantom((24, 96, 96))
+    strokes = crosses(labels)
+    strokes[:, 50:] = 255
+    drawn = np.argwhere(strokes != 255)
+    box, inside = near(strokes), np.zeros(strokes.shape, bool)
+    inside[box] = True
+    assert box[2].start == max(0, drawn[:, 2].min() - max(3, round(0.1 * np.ptp(drawn[:, 2] + 1))))
+    grown, whole = growcut_near(image, strokes), growcut(image, strokes)
+    assert (grown[~inside] == 255).all()
+    assert 0 < inside.mean() < 0.9
+    assert (grown[inside] == whole[inside]).mean() > 0.99
+    assert near(np.full(strokes.shape, 255, np.uint8)) is None
+
+
+def test_the_box_can_be_that_of_other_strokes():
+    image, labels = phantom()
+    strokes = crosses(labels)
+    fewer = np.where(np.arange(48) < 24, strokes, 255).astype(np.uint8)
+    inside = np.zeros(strokes.shape, bool)
+    inside[near(strokes)] = True
+    assert ((growcut_near(image, fewer, among=strokes) != 255) == inside).all()
+    assert (growcut_near(image, fewer) != 255).sum() < inside.sum()
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (2, 32, 32), (40, 2, 40)])

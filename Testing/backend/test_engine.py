@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from slicer_kdseg.protocol.errors import DeviceUnavailable, OutOfSpace
-from training_backend.data.largest import largest_parts
+from slicer_kdseg.protocol.labels import UNLABELLED
+from training_backend.data.largest import largest_parts, shares_in_largest
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
 from training_backend.engine.checkpoint import Memory
@@ -170,7 +171,27 @@ def test_flips_average_over_mirror_images():
 def test_only_the_largest_part_of_a_class_is_kept():
     labels = np.zeros((3, 8, 8), np.uint8)
     labels[1, 1:4, 1:4], labels[1, 6, 6], labels[2, 6:8, 6:8] = 1, 1, 2
-    kept = largest_parts(labels)
+    kept = largest_parts(labels, (1, 2))
     assert kept[1, 6, 6] == 0
     assert (kept == 1).sum() == 9
     assert (kept == 2).sum() == 4
+    assert np.array_equal(largest_parts(labels, (2,)), labels)
+
+
+def test_a_part_in_which_somebody_has_drawn_is_kept():
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[0, 1:4, 1:4], labels[1, 6, 5:7], labels[2, 6, 2] = 1, 1, 1
+    drawn = np.full(labels.shape, UNLABELLED, np.uint8)
+    drawn[1, 6, 6], drawn[2, 6, 2] = 1, 0
+    kept = largest_parts(labels, (1,), drawn)
+    assert (kept[1] == labels[1]).all()
+    assert not kept[2].any()
+
+
+def test_shares_tell_an_organ_from_a_pair_of_them():
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[:, 1:3, 1:3], labels[0, 5, 5] = 1, 1
+    labels[:, 5:7, :2], labels[:, 5:7, 6:] = 2, 2
+    drawn = np.full(labels.shape, UNLABELLED, np.uint8)
+    drawn[:, 1, 1], drawn[1, 5, 0], drawn[1, 5, 7] = 1, 2, 2
+    assert shares_in_largest(labels, drawn, (1, 2, 3)) == {1: 1.0, 2: 0.5}

@@ -1,14 +1,22 @@
 """What strokes and image say before any network has learnt: several grow-cuts, and a net stacked on them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.settings import resolve
 from training_backend.cli.demo import the_sample
 from training_backend.data.annotator import annotate
 from training_backend.data.appearance import appearance
 from training_backend.data.cases import read_image, spacing_mm
-from training_backend.data.phantom import phantom
+from training_backend.data.growcut import growcut
+from training_backend.data.phantom import CONTRACT, phantom
+from training_backend.jobs.examiner import Examiner
+from training_backend.jobs.material import Material
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.methods.first_teachers import FirstTeachers, Stacking
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
@@ -27,6 +35,52 @@ def test_votes_are_shares_of_one_and_silent_nowhere_near_strokes():
     assert vote.shape == (4, 10, 48, 48)
     assert vote.min() >= 0.0
     assert vote.sum(axis=0).max() == pytest.approx(1.0)
+
+
+def test_what_was_grown_at_full_resolution_replaces_the_plain_way():
+    image, labels = phantom()
+    strokes = np.where(np.arange(len(labels))[:, None, None] % 8 == 4, annotate(labels, seed=0), UNLABELLED)
+    seen = Seen(image.astype(np.float32), strokes.astype(np.uint8), SPACING)
+    fine = np.full(image.shape, UNLABELLED, np.uint8)
+    fine[2:6] = 3
+    plain, better = votes(seen, 4), votes(replace(seen, grown=fine), 4)
+    np.testing.assert_array_equal(better[:, 6:], plain[:, 6:])
+    assert (better[3, 2:6] >= 0.5).all()
+    assert (plain[3, 2:6] < 0.5).any()
+
+
+def test_the_votes_of_a_coarsely_seen_case_know_its_own_resolution():
+    image, labels = phantom((10, 64, 64))
+    strokes = np.where(np.arange(10)[:, None, None] % 4 == 1, annotate(labels, seed=0, every=1), UNLABELLED)
+    case = TrainingCase(
+        "a" * 64, "phantom", image, np.diag([1.0, 1.0, 6.0, 1.0]), "scribble", 1, strokes.astype(np.uint8)
+    )
+    asked: list[Seen] = []
+
+    def of(slice_size: int) -> Seen:
+        settings = resolve("scribble", "fast", {"slice_size": slice_size})
+        material = Material([case], CONTRACT, settings, Examiner(CONTRACT, False))
+        material._teachers.believe = lambda cases: asked.extend(cases) or [torch.zeros(4, 1, 1, 1)]
+        material._prepared([case])
+        return asked.pop()
+
+    assert of(slice_size=64).grown is None
+    coarse = of(slice_size=32)
+    assert coarse.grown is not None
+    assert coarse.grown.shape == coarse.image.shape
+    assert np.mean(coarse.grown == labels[:, ::2, ::2]) > 0.6
+
+
+def test_foreground_that_grew_out_of_the_strokes_box_is_not_believed():
+    image = np.zeros((9, 64, 64), np.float32)
+    image[:, 20:44] = 100
+    strokes = np.full(image.shape, UNLABELLED, np.uint8)
+    strokes[4, 30:33, 10:20], strokes[4, 2:4, 5:20] = 1, 0
+    (belief,) = FirstTeachers(2, Stacking(), seed=0).believe([Seen(image, strokes, (1.0, 1.0, 1.0))])
+    assert belief[1, 4, 32, 15] == 1
+    assert (growcut(image, strokes)[:, 32, 60] == 1).all(), "it did grow there"
+    assert (belief[:, :, 32, 60] == 0).all()
+    assert (belief[0, :, 2, 60] == 1).all(), "background is believed everywhere"
 
 
 def test_foreground_nearer_to_a_background_stroke_becomes_background():
@@ -55,6 +109,18 @@ def test_stacking_that_does_not_win_leaves_the_votes():
     case = Seen(image, annotate(labels, seed=0, every=4), SPACING)
     (belief,) = FirstTeachers(4, Stacking(win=0.0), seed=0).believe([case])
     assert np.array_equal(belief.numpy(), votes(case, 4))
+
+
+def test_stacking_that_has_lost_is_tried_again_with_many_more_strokes_only(monkeypatch):
+    image, labels = phantom((20, 48, 48))
+    strokes = annotate(labels, seed=0, every=4)
+    fewer = np.where(np.arange(20)[:, None, None] < 10, strokes, UNLABELLED).astype(np.uint8)
+    teachers, tries = FirstTeachers(4, Stacking(steps=5, win=0.0), seed=0), []
+    monkeypatch.setattr(teachers, "_learn", tries.append)
+    for drawn in (fewer, fewer, strokes):
+        teachers.believe([Seen(image, drawn, SPACING)])
+    assert len(tries) == 2
+    assert len(tries[1]) > 0
 
 
 def test_two_annotated_slices_are_not_enough_to_stack_and_still_believed():

@@ -20,8 +20,9 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders, Revision
 from training_backend.engine.loop import Moment, train
-from training_backend.jobs.material import TrainingCase
+from training_backend.engine.schedules import warm_then_linear
 from training_backend.jobs.training import Training
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.losses.feature_hint import feature_hint
 from training_backend.methods.learner import levels
 from training_backend.methods.method import Messenger
@@ -224,7 +225,7 @@ def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing()
     method = a_method(others=1, disputed=0.0, correct_from=0.0, agreement=0.0)
     method.propagation.run(Messenger())
     method._asked = lambda: {1: method.propagation.labels(1).flip(0)}
-    method._round(Moment(0, 0.0))
+    method._round(0.0)
     carried = method.propagation.labels(1)
     differ = carried.argmax(dim=0) != carried.flip(0).argmax(dim=0)
     assert differ.any()
@@ -232,17 +233,28 @@ def test_where_student_and_carried_over_label_differ_a_voxel_can_count_nothing()
     assert weight[differ].max() == 0
     assert weight[~differ].min() > 0.99
     method.settings.agreement = 0.9
-    method._round(Moment(1, 1.0))
+    method._round(1.0)
     torch.testing.assert_close(method.items.target[1].float(), carried, atol=1e-3, rtol=0)
 
 
 def test_carrying_over_leaves_time_for_the_student():
-    gone, said = iter([0.0, 0.6]), []
+    gone, said = iter([0.0, 0.6, 0.6]), []
     messenger = Messenger(say=said.append, gone=lambda: next(gone))
     method = a_method(others=3, messenger=messenger)
     list(train(method.stages(), Budget(60.0, steps=2)))
     assert method.propagation.places == [1]
     assert "1 of 3" in said[0]
+
+
+def test_schedules_begin_when_the_labels_have_been_carried_over():
+    method = a_method(messenger=Messenger(gone=lambda: 0.4), believe_from=0.5)
+    student = next(iter(method.stages()))
+    assert student.rate(0.4) == warm_then_linear(0.0)
+    assert student.rate(0.7) == pytest.approx(warm_then_linear(0.5))
+    hinted = a_method(messenger=Messenger(gone=lambda: 0.4), **HINTED)
+    teacher = next(iter(hinted.stages()))
+    assert teacher.until == pytest.approx(0.7), "half of what is left"
+    assert teacher.rate(0.4) == warm_then_linear(0.0)
 
 
 def test_without_unlabelled_cases_it_trains_and_says_what_it_cannot_do(tmp_path):

@@ -16,8 +16,8 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
 from training_backend.engine.loop import Moment, train
-from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
 from training_backend.methods.agreement import confident_target, draw_box, pasted

@@ -14,8 +14,8 @@ from training_backend.data.annotator import annotate
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.desk import Orders, Revision
 from training_backend.export.model import load_model
-from training_backend.jobs.material import TrainingCase
 from training_backend.jobs.training import Training, chosen
+from training_backend.jobs.training_case import TrainingCase
 
 AFFINE = np.diag([1.0, 1.0, 6.0, 1.0])
 QUICK = {"channels": 8, "levels": 4, "batch": 4, "slice_size": 48, "threads": 1}
@@ -96,6 +96,42 @@ def test_a_correction_joins_the_running_job_and_is_learnt(tmp_path, a_scribbled_
     assert desk.previews[-1][3] == 2
 
 
+def test_a_correction_has_time_to_teach_even_if_taking_it_in_used_up_the_budget(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+    desk = ListDesk({6: Orders(revisions=(Revision(case.id, 2, case.annotation, None),))})
+    training = a_training(tmp_path, case, desk, seconds=15.0, clock="cpu")
+    join = training._join
+
+    def slow(revisions):
+        if revisions:
+            training.budget.seconds_spent_before += 1000.0
+        join(revisions)
+
+    training._join = slow
+    training.run()
+    (joined,) = desk.of(RevisionJoined)
+    assert training.step > joined.step + 5
+    assert desk.previews[-1][3] == 2
+
+
+def test_a_correction_that_comes_with_the_last_look_is_learnt_too(tmp_path, a_scribbled_phantom):
+    case, _ = a_scribbled_phantom
+
+    class Late(ListDesk):
+        def emit(self, payload) -> None:
+            super().emit(payload)
+            if isinstance(payload, StateChanged) and payload.state == "validating" and not self.script:
+                self.script[self.asked + 1] = Orders(revisions=(Revision(case.id, 2, case.annotation, None),))
+
+    desk = Late()
+    training = a_training(tmp_path, case, desk, seconds=8.0, clock="cpu")
+    training.run()
+    (joined,) = desk.of(RevisionJoined)
+    assert training.step > joined.step + 5
+    assert desk.previews[-1][3] == 2
+    assert [event.state for event in desk.of(StateChanged)][-3:] == ["validating", "training", "validating"]
+
+
 def test_held_out_strokes_are_not_taught_until_they_are_released(tmp_path, a_scribbled_phantom):
     case, _ = a_scribbled_phantom
     desk = ListDesk({3: Orders(end="cancel")})
@@ -107,6 +143,17 @@ def test_held_out_strokes_are_not_taught_until_they_are_released(tmp_path, a_scr
     released = a_training(tmp_path / "b", case, ListDesk(), steps=4, release=0.5)
     released.run()
     assert (released.material.items.strokes_of(0).numpy()[held] == case.annotation[held]).all()
+
+
+def test_the_first_teachers_are_asked_again_only_where_the_student_keeps_its_time(tmp_path, monkeypatch):
+    image, labels = phantom((12, 48, 48))
+    case = TrainingCase("a" * 64, "sparse", image, AFFINE, "scribble", 1, annotate(labels, seed=0, every=4))
+    for share, again in ((0.0, False), (100.0, True)):
+        monkeypatch.setattr("training_backend.jobs.training.ASKING_SHARE", share)
+        training = a_training(tmp_path / str(again), case, ListDesk(), seconds=4.0, clock="cpu", release=0.2)
+        training.run()
+        assert training.material.released
+        assert training.material.asked_again == again
 
 
 def test_a_bad_student_spoils_nothing(tmp_path, a_scribbled_phantom):
@@ -259,3 +306,16 @@ def test_methods_take_only_the_cases_they_can_use(a_scribbled_phantom):
     every = [case, dense, bare, assistant]
     assert [own.id for own in chosen(every, resolve("scribble"))] == [case.id, "d", "u"]
     assert [own.id for own in chosen(every, resolve("supervised"))] == ["d"]
+
+
+@pytest.mark.parametrize("method", ["scribble", "supervised"])
+def test_a_model_keeps_one_piece_of_what_was_annotated_in_one(tmp_path, method):
+    labels = np.zeros((10, 48, 48), np.uint8)
+    labels[:, 4:14, 4:14], labels[:, 4:14, 30:40], labels[:, 28:40, 12:30] = 1, 1, 2
+    image = (300.0 * labels + np.random.default_rng(0).normal(0, 20, labels.shape)).astype(np.float32)
+    drawn = annotate(labels, seed=0, every=2) if method == "scribble" else labels
+    kind = "scribble" if method == "scribble" else "dense"
+    case = TrainingCase("b" * 64, "pair", image, AFFINE, kind, 1, drawn)
+    desk = ListDesk()
+    a_training(tmp_path, case, desk, method, steps=2).run()
+    assert desk.candidates[-1][0].preprocess.keep_largest == (2,)

@@ -15,7 +15,7 @@ from training_backend.data.assistants import renamed, shared_names
 from training_backend.data.folder import CaseFolder, read_case_folder
 
 if TYPE_CHECKING:
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
 
 
 def read_assistants(path: Path, contract: LabelContract) -> list[TrainingCase]:
@@ -45,7 +45,7 @@ def read_assistants(path: Path, contract: LabelContract) -> list[TrainingCase]:
 
 def assistants_of(folder: CaseFolder, contract: LabelContract) -> list[TrainingCase]:
     """The labelled cases of ``folder`` as assistants, in the ids of ``contract``."""
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
 
     cases = []
     for case in folder.cases:

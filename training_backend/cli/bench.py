@@ -2,6 +2,7 @@
 
 ``loop``: time to the first preview and preview latency with a real backend and scene, the cost of bringing
 a result into the scene against gzip NRRD and an import, and Dice against grow-cut at fixed CPU budgets.
+``browser``: what a hand on the mouse waits for in the page, in headless Chromium, while a job trains.
 A method's name: the method, its ablations, its baselines and the upper bound on a case folder, interleaved.
 ``table``: the rows of earlier runs (``--json``, several) as one table.
 """
@@ -35,7 +36,7 @@ METHOD_BENCHES: dict[str, str] = {
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("bench", help="measure what is claimed")
-    parser.add_argument("name", choices=["loop", *METHOD_BENCHES, "table"])
+    parser.add_argument("name", choices=["loop", "browser", *METHOD_BENCHES, "table"])
     parser.add_argument("--data", type=Path, metavar="DIR", help="a case folder; for 'loop' with acdc_scribble/")
     parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets; 'loop' is cut to the longest")
     parser.add_argument("--elsewhere", type=Path, nargs="+", metavar="DIR", default=[], help="tested unchanged")
@@ -54,6 +55,10 @@ def run(options: argparse.Namespace) -> int:
         body = _earlier(options.json)
     elif options.name == "loop":
         body = _loop(options)
+    elif options.name == "browser":
+        from training_backend.cli.bench_browser import measure
+
+        body = result([], _command(options), {"seconds": measure(_say)})
     else:
         body = _method(options)
     print(table(body["summary"]))
@@ -72,6 +77,9 @@ def _method(options: argparse.Namespace) -> dict[str, Any]:
     """The rows of a method's bench; what has been measured is kept after every row."""
     if options.data is None:
         raise BadRequest(f"The bench '{options.name}' needs --data with a case folder (images/, labels/).")
+    import torch
+
+    torch.set_num_threads(1)
     rows: list[BenchRow] = []
     command = _command(options)
     for own in importlib.import_module(METHOD_BENCHES[options.name]).rows(options, _say):
@@ -143,11 +151,12 @@ def _live(seconds: float) -> dict[str, float]:
     """Wall seconds from the click to the first preview, and from a preview's event to the scene."""
     from training_backend.cli.demo import the_sample
     from training_backend.cli.live_loop import LiveLoop
+    from training_backend.cli.stages import UnseenStage
 
     sample = the_sample()
     with (
         tempfile.TemporaryDirectory(prefix="kdseg-bench-") as root,
-        LiveLoop(sample.image, sample.reference, sample.contract, Path(root)) as loop,
+        LiveLoop(sample.image, sample.reference, sample.contract, UnseenStage(Path(root))) as loop,
     ):
         record = loop.run({"seconds": seconds}, lambda state: None, correction=False)
     return {

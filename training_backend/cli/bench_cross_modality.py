@@ -33,7 +33,7 @@ from training_backend.cli.bench_runs import Trained, Variant, trained, wanted
 from training_backend.cli.train import training_cases
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
-from training_backend.jobs.material import TrainingCase
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.methods.cross_modality import CrossModality
 
 BUDGETS = (120.0,)

@@ -1,6 +1,6 @@
 """Dice of what a user is shown, against grow-cut from the same strokes, at budgets of CPU seconds on one thread.
 
-growcut            ours, padded at the volume's border
+growcut            ours, in the strokes' box with a margin, padded at its border
 growcut_plain      Slicer's vtkImageGrowCutSegment as it is, the whole volume scaled to 0..1000: what is published
 growcut_distilled  what a student of plain grow-cut labels predicts: no other teacher, no correction of the target
 scribble           what is shown of a scribbled case; what the model predicts where nothing is drawn
@@ -26,7 +26,7 @@ from training_backend.cli.train import training_cases
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import Case, read_image
 from training_backend.data.folder import CaseFolder, read_case_folder
-from training_backend.data.growcut import LEVELS, growcut
+from training_backend.data.growcut import LEVELS, growcut_near
 
 CT, ACDC = "slicerio_ct", "acdc"
 CT_BUDGETS = (30.0, 60.0)
@@ -55,7 +55,7 @@ def growcut_as_it_is(image: np.ndarray, strokes: np.ndarray) -> np.ndarray:
     return np.where(grown == 0, UNLABELLED, grown - 1).astype(np.uint8)
 
 
-UNTRAINED = {"growcut": growcut, "growcut_plain": growcut_as_it_is}
+UNTRAINED = {"growcut": growcut_near, "growcut_plain": growcut_as_it_is}
 
 
 def rows(parts: list[str], data: Path, seeds: int, longest: float, say: Say) -> Iterator[BenchRow]:
@@ -73,7 +73,7 @@ def on_the_ct(seeds: int, longest: float, say: Say) -> Iterator[BenchRow]:
     sample = the_sample()
     volume = read_image(sample.image)
     some, drawn = volume.array[:3], annotate(sample.reference[:3], every=1)
-    growcut(some, drawn), growcut_as_it_is(some, drawn)  # the filters take seconds to load
+    growcut_near(some, drawn), growcut_as_it_is(some, drawn)  # the filters take seconds to load
     for seed in range(seeds):
         strokes = annotate(sample.reference, seed)
         case = Case("CTChest4", volume.array, volume.affine, strokes, sample.reference, sample.image)

@@ -11,6 +11,7 @@ propagation         our own registration; CPU seconds are those of one case
 one_shot            the fast preset; its budget holds the registrations too
 one_shot_new_case   the same predictions; CPU seconds are those of one case
 atlas_only          the labelled case in strongly changed views alone; no unlabelled case takes part
+atlas_only_placed   the same, told the place in the image; helps where patients lie alike
 without_waiting     unlabelled cases teach from the first step on, three batches of four
 without_correction  what was carried over is believed to the end
 with_synthetic      half of the unlabelled batches show the atlas in a mixture of their shapes
@@ -49,6 +50,7 @@ OURS = Variant("one_shot", "one_shot")
 TRAINED = (
     OURS,
     Variant("atlas_only", "one_shot", {"registered": 0}),
+    Variant("atlas_only_placed", "one_shot", {"registered": 0, "position": True}),
     Variant("without_waiting", "one_shot", {"believe_from": 0.0, "atlas_share": 0.25, "correction": 0.5}),
     Variant("without_correction", "one_shot", {"correction": 0.0}),
     Variant("with_synthetic", "one_shot", SHAPES),

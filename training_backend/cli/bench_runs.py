@@ -22,7 +22,7 @@ from training_backend.cli.train import in_use
 
 if TYPE_CHECKING:
     from training_backend.export.model import Model
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
     from training_backend.methods.method import Method
 
 
@@ -68,12 +68,14 @@ def trained(
 ) -> Iterator[Trained]:
     """Train ``variant`` on ``cases`` for ``seconds`` of CPU time, or of wall time on a GPU."""
     from training_backend.export.model import load_model
+    from training_backend.jobs.loading import load
     from training_backend.jobs.training import Training, chosen
 
     clock = "cpu" if device == "cpu" else "wall"
     fixed = {"seconds": seconds, "seed": seed, "clock": clock, "threads": 1, "until_good": False, "device": device}
     settings = resolve(variant.method, variant.preset, {**fixed, **variant.settings})
     usable = chosen(cases, settings)
+    load()
     request = JobRequest(variant.method, contract, in_use(usable), variant.preset, {**fixed, **variant.settings})
     with TemporaryDirectory(prefix="kdseg-bench-") as work:
         desk = _QuietDesk(Path(work) / "model")

@@ -36,7 +36,7 @@ from training_backend.cli.train import training_cases
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder, read_case_folder
-from training_backend.data.growcut import growcut
+from training_backend.data.growcut import growcut_near
 
 BUDGETS = (60.0, 300.0)
 EVERY = 5
@@ -82,9 +82,9 @@ def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Be
     chosen = wanted("scribble", options.only, {"growcut", *(variant.name for variant in VARIANTS)})
     folder = read_case_folder(options.data)
     data = options.data.name
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         roles = roles_of(folder, seed)
-        if "growcut" in chosen and (seed == 0 or not _drawn(folder)):
+        if "growcut" in chosen and (seed == options.first_seed or not _drawn(folder)):
             yield from _growcut_rows(roles, folder.contract, data, seed)
         for seconds in options.seconds or BUDGETS:
             for variant in VARIANTS:
@@ -123,11 +123,13 @@ def _simulated(case: Case, seed: int) -> np.ndarray:
 
 
 def _growcut_rows(roles: Roles, contract: LabelContract, data: str, seed: int) -> Iterator[BenchRow]:
-    growcut(np.zeros((3, 3, 3), np.float32), np.zeros((3, 3, 3), np.uint8))  # the filter takes seconds to load
+    from training_backend.jobs.loading import load
+
+    load()
     for case in roles.scribbled:
         assert case.scribbles is not None
         begun = time.process_time()
-        grown = growcut(case.image, case.scribbles)
+        grown = growcut_near(case.image, case.scribbles)
         cost = Cost(None, time.process_time() - begun)
         yield row("growcut", "scribbled", data, seed, case, cost, grown, contract)
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.cli.progress import ProgressBar
 from training_backend.data.cases import read_labels
 from training_backend.data.segments import contract_of, segment_classes
+
+if TYPE_CHECKING:
+    from training_backend.cli.live_loop import LiveLoop
+    from training_backend.report.story import Story
 
 SECONDS = 115.0
 AFTERWARDS_SECONDS = 25.0
@@ -41,6 +46,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time budget of training")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated annotator and the training")
+    parser.add_argument("--watch", action="store_true", help="watch it in a web browser")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="assignments")
     parser.set_defaults(run=run)
@@ -56,20 +62,37 @@ def run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait do not take the scene's core
     begun = time.monotonic()
     print("Starting a backend and loading the chest CT into a scene ...", flush=True)
-    from training_backend.cli.demo_story import write_everything
     from training_backend.cli.live_loop import LiveLoop
+    from training_backend.cli.stages import Stage, UnseenStage, WatchedStage
+
+    with tempfile.TemporaryDirectory(prefix="kdseg-demo-") as root:
+        stage: Stage = WatchedStage(Path(root)) if options.watch else UnseenStage(Path(root))
+        begun = time.monotonic() if options.watch else begun  # until somebody watches nothing has begun
+        with LiveLoop(sample.image, sample.reference, sample.contract, stage, options.seed) as loop:
+            _tell(_play(loop, settings, options, sample, begun, consult), out, begun)
+            if isinstance(stage, WatchedStage):
+                print("The page stays open for you until Ctrl-C.", flush=True)
+                stage.stay()
+    return 0
+
+
+def _play(
+    loop: LiveLoop, settings: dict[str, Any], options: argparse.Namespace, sample: Sample, begun: float, consult: float
+) -> Story:
+    """From the first stroke to what is written."""
+    from training_backend.cli.demo_story import write_everything
 
     bar = ProgressBar()
-    with (
-        tempfile.TemporaryDirectory(prefix="kdseg-demo-") as root,
-        LiveLoop(sample.image, sample.reference, sample.contract, Path(root), options.seed) as loop,
-    ):
-        with on_first_interrupt(loop.stop):
-            record = loop.run(settings, lambda state: _advance(bar, state, options.seconds), preset=options.preset)
-        bar.update(AFTERWARDS_SHARE, AFTERWARDS_SECONDS, "saving the scene, measuring, writing the report")
-        story = write_everything(out, loop, record, sample, begun, consult)
+    with on_first_interrupt(loop.stop):
+        record = loop.run(settings, lambda state: _advance(bar, state, options.seconds), preset=options.preset)
+    bar.update(AFTERWARDS_SHARE, AFTERWARDS_SECONDS, "saving the scene, measuring, writing the report")
+    story = write_everything(options.out, loop, record, sample, begun, consult)
     bar.update(1.0, 0, "done")
     bar.close()
+    return story
+
+
+def _tell(story: Story, out: Path, begun: float) -> None:
     dice = {
         name: row.scores.mean_dice
         for name, row in (
@@ -88,7 +111,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"Next: open {out / 'scene.mrb'} in 3D Slicer and correct a slice that the report calls unsure; or run")
     print(f"      kdseg predict --model {out / 'model'} --images YOUR.nii.gz --out predictions")
     print("      kdseg train scribble --cases YOUR_CASES   (the folder layout is in README.md)")
-    return 0
 
 
 def the_sample() -> Sample:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slicer_kdseg.protocol.checks import available_memory_bytes
+from slicer_kdseg.protocol.errors import KDSegError
 from training_backend.cli.serve import DEFAULT_PORT
 
 NEEDED = (
@@ -45,7 +46,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    findings = [python(), *packages(), *devices(), slicer_parts(), disk(Path.cwd()), memory(), port(DEFAULT_PORT)]
+    findings = [
+        python(),
+        *packages(),
+        *devices(),
+        slicer_parts(),
+        pictures(),
+        disk(Path.cwd()),
+        memory(),
+        port(DEFAULT_PORT),
+    ]
     for finding in findings:
         print(f"{'ok     ' if finding.good else 'MISSING' if finding.needed else 'note   '} {finding.sentence}")
     bad = sum(finding.needed and not finding.good for finding in findings)
@@ -100,6 +110,17 @@ def slicer_parts() -> Finding:
         )
     reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return Finding(False, f"Slicer's parts do not start ({reason}); run 'pip install --force-reinstall slicer-core'.")
+
+
+def pictures() -> Finding:
+    """What the browser workspace needs on top."""
+    try:
+        from slicer_kdseg.browser.rendering import require_rendering
+
+        require_rendering()
+    except (ImportError, KDSegError) as error:
+        return Finding(False, f"The browser workspace cannot run: {error}", needed=False)
+    return Finding(True, "Images can be drawn: the browser workspace ('kdseg web') runs here.", needed=False)
 
 
 def disk(folder: Path) -> Finding:

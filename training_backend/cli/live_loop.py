@@ -14,19 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from slicer_kdseg.headless.boot import boot
 from slicer_kdseg.headless.files import load_volume
-from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.protocol.labels import LabelContract
-from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.protocol.messages import FINAL_STATES, HeldOut, PreviewReady, Progress
 from slicer_kdseg.scene.annotation import new_annotation
 from slicer_kdseg.scene.geometry import array_of_volume
 from slicer_kdseg.scene.painting import Painter
-from slicer_kdseg.scene.session import KDSegSession
 from slicer_kdseg.scene.state import PreviewShown, SessionState
 from slicer_kdseg.scene.uncertainty import UncertaintyVolume
+from training_backend.cli.stages import Stage
 from training_backend.data.annotator import Correction, annotate, correct
 
 CLOCK_SECONDS = 0.02
@@ -64,19 +61,18 @@ class Recording:
 
 
 class LiveLoop:
-    """Boots a scene, starts a backend in ``root`` and loads ``image``; ``reference`` (D, H, W) guides the annotator."""
+    """Loads ``image`` onto ``stage``; ``reference`` (D, H, W) guides the annotator. Closes the stage with itself."""
 
-    def __init__(self, image: Path, reference: np.ndarray, contract: LabelContract, root: Path, seed: int = 0) -> None:
-        self.host = boot()
+    def __init__(
+        self, image: Path, reference: np.ndarray, contract: LabelContract, stage: Stage, seed: int = 0
+    ) -> None:
+        self._stage = stage
+        self.host, self.client, self.session = stage.host, stage.client, stage.session
         self.volume = load_volume(self.host, image)
         self.annotation = new_annotation(self.host.scene, self.volume, contract)
         self._painter = Painter(self.host.scene, self.annotation)
         self._reference, self._seed = reference, seed
-        self._backend = LocalBackend(root)
-        self.client = BackendClient(self._backend.url, self._backend.token)
-        self.session = KDSegSession(self.host.scene, self.client)
-        self.session.show_uncertainty = True
-        self.session.annotate(self.annotation)
+        stage.show(self.annotation)
 
     def run(
         self,
@@ -100,7 +96,7 @@ class LiveLoop:
                 self._correct(record, time.monotonic() - begun)
             if time.monotonic() - begun > settings["seconds"] + PATIENCE_SECONDS and self.session.state.can_stop:
                 self.session.stop()
-            time.sleep(CLOCK_SECONDS)
+            self._stage.pause(CLOCK_SECONDS)
         if record.end.failure:
             raise KDSegError(record.end.failure)
         record.latencies_seconds = self._latencies(record)
@@ -112,11 +108,8 @@ class LiveLoop:
             self.session.stop()
 
     def close(self) -> None:
-        self.session.close()
-        self.client.close()
-        self._backend.close()
         self._painter.close()
-        self.host.close()
+        self._stage.close()
 
     def __enter__(self) -> LiveLoop:
         return self

@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from slicer_kdseg.protocol.errors import KDSegError
-from training_backend.cli import bench, demo, doctor, pictures, predict, serve, train
+from training_backend.cli import bench, demo, doctor, pictures, predict, serve, train, web
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
         prog="kdseg", description="From scribbles to a small segmentation model of your own, on your own machine."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (demo, serve, train, predict, bench, pictures, doctor):
+    for command in (web, demo, serve, train, predict, bench, pictures, doctor):
         command.add_to(commands)
     return top
 

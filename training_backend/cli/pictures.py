@@ -26,7 +26,7 @@ from training_backend.report.pictures import Panel, side_by_side
 
 if TYPE_CHECKING:
     from slicer_kdseg.protocol.messages import AnnotationKind, CaseRole
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
 
 SHAPE = (12, 96, 96)
 SLICE = 6
@@ -145,7 +145,7 @@ def _case(
     kind: AnnotationKind = "dense",
     role: CaseRole = "target",
 ) -> TrainingCase:
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
 
     return TrainingCase(case_id(image, affine), name, image, affine, kind, 1, labels, role=role)
 

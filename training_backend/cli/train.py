@@ -25,7 +25,7 @@ from training_backend.report.metrics import dice_by_class
 
 if TYPE_CHECKING:
     from training_backend.cli.terminal_desk import TerminalDesk
-    from training_backend.jobs.material import TrainingCase
+    from training_backend.jobs.training_case import TrainingCase
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -80,8 +80,8 @@ def training_cases(
 
     Raises :class:`BadAnnotation` when nothing is annotated or a class or the background is missing everywhere.
     """
-    from training_backend.jobs.material import TrainingCase
     from training_backend.jobs.training import chosen
+    from training_backend.jobs.training_case import TrainingCase
 
     cases = []
     for case in folder.cases:

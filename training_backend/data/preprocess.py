@@ -29,8 +29,8 @@ class Preprocess:
     order of the turned array, through-plane first; in 2-D only the last two entries are used.
     ``context``: neighbouring slices on each side that come along as channels (2-D only).
     ``position``: add the place in the volume (-1..1 an axis) as channels. ``scales``: factors on the sides
-    over which predictions are averaged; ``flips``: whether mirrored ones are too. ``keep_largest``: whether
-    labels keep only the largest part of every class.
+    over which predictions are averaged; ``flips``: whether mirrored ones are too. ``keep_largest``: ids of
+    the classes of which only the largest part is kept.
     """
 
     dims: int
@@ -40,7 +40,7 @@ class Preprocess:
     position: bool = False
     scales: tuple[float, ...] = (1.0,)
     flips: bool = False
-    keep_largest: bool = False
+    keep_largest: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -120,7 +120,7 @@ class Preprocess:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Preprocess:
-        return cls(**(body | {name: tuple(body[name]) for name in ("spacing_mm", "scales")}))
+        return cls(**(body | {name: tuple(body[name]) for name in ("spacing_mm", "scales", "keep_largest")}))
 
 
 def standardise(image: Tensor) -> Tensor:
@@ -131,39 +131,48 @@ def standardise(image: Tensor) -> Tensor:
     return (clipped - clipped.mean()) / clipped.std().clamp_min(1e-6)
 
 
+def slice_axis(shapes: Sequence[Sequence[int]], spacings_mm: Sequence[Sequence[float]]) -> int | None:
+    """The array axis across whose slices to work, or None where whole volumes are seen.
+
+    Slices where the largest median spacing exceeds ``ANISOTROPIC`` times the smallest, or where there is one slice.
+    """
+    flat = [axis for axis in range(3) if all(shape[axis] == 1 for shape in shapes)]
+    median = np.median(np.array(spacings_mm, float), axis=0)
+    if flat:
+        return flat[0]
+    return int(np.argmax(median)) if median.max() > ANISOTROPIC * median.min() else None
+
+
 def fit(
     shapes: Sequence[Sequence[int]],
     spacings_mm: Sequence[Sequence[float]],
     settings: TrainSettings,
     view: View,
 ) -> Preprocess:
-    """Choose 2-D or 3-D, the slice axis and the working spacing from the annotated cases.
+    """Choose the working spacing from the annotated cases, and by :func:`slice_axis` 2-D or 3-D.
 
-    2-D where the largest spacing exceeds ``ANISOTROPIC`` times the smallest, or where there is one slice.
     The working spacing is the median case's, coarsened so that its longest side becomes ``slice_size``
     (2-D) or ``volume_size`` (3-D) voxels: whole items at a coarser grid learn several times faster on a
     CPU than windows of a fine one, and are predicted as they were learnt.
     """
-    median = np.median(np.array(spacings_mm, float), axis=0)
-    flat = [axis for axis in range(3) if all(shape[axis] == 1 for shape in shapes)]
-    anisotropic = bool(flat) or median.max() > ANISOTROPIC * median.min()
-    axis = flat[0] if flat else int(np.argmax(median)) if anisotropic else 0
+    across = slice_axis(shapes, spacings_mm)
+    axis = across or 0
     order = [axis, *(a for a in range(3) if a != axis)]
-    spacing = median[order]
+    spacing = np.median(np.array(spacings_mm, float), axis=0)[order]
     extents_mm = np.median(np.array(shapes, float) * np.array(spacings_mm, float), axis=0)[order]
-    sides = slice(1, 3) if anisotropic else slice(0, 3)
-    largest = settings.slice_size if anisotropic else settings.volume_size
+    sides = slice(0, 3) if across is None else slice(1, 3)
+    largest = settings.volume_size if across is None else settings.slice_size
     finest = spacing[sides].min()
     spacing[sides] = np.maximum(spacing[sides], max(finest, extents_mm[sides].max() / largest))
+    one_slice = all(shape[axis] == 1 for shape in shapes)
     return Preprocess(
-        dims=2 if anisotropic else 3,
+        dims=3 if across is None else 2,
         slice_axis=axis,
         spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
-        context=view.context if anisotropic and not flat else 0,
+        context=0 if across is None or one_slice else view.context,
         position=view.position,
         scales=(0.9, 1.0, 1.1) if view.several_scales else (1.0,),
         flips=settings.flips,
-        keep_largest=settings.keep_largest,
     )
 
 

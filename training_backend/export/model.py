@@ -31,7 +31,7 @@ from training_backend.engine.device import choose_device, faster_dtype
 from training_backend.engine.predict import predict
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 
 
@@ -58,7 +58,7 @@ class Model:
         """(D, H, W) with its affine (index to RAS mm) -> class ids (D, H, W) uint8 on the same grid."""
         channels = self.preprocess.restore_labels(self.probabilities(image, affine, cancelled), image.shape)
         labels = np.array(self.labels.ids, np.uint8)[channels.cpu().numpy()]
-        return largest_parts(labels) if self.preprocess.keep_largest else labels
+        return largest_parts(labels, self.preprocess.keep_largest)
 
 
 def save_model(

@@ -1,6 +1,7 @@
 """One worker process in a group of its own, with a life line in and a notification line out.
 
-stdin   held open by the server and never written to; its end tells the worker that the server is gone
+stdin   held open by the server; a worker that waits is told its job there, and its end tells every worker that the
+        server is gone
 stdout  one short line per event or sign of life; read by a thread, wakes the event streams
 stderr  and everything a library prints: <job folder>/worker.log
 """
@@ -27,7 +28,7 @@ PATIENT_THREADS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 class WorkerProcess:
     """``on_line`` is called on the reading thread for every line, and once more when the worker has ended."""
 
-    def __init__(self, command: Sequence[str], log: Path, on_line: Callable[[], None]) -> None:
+    def __init__(self, command: Sequence[str], log: Path, on_line: Callable[[], None] = lambda: None) -> None:
         self.log = log
         self.last_sign = time.monotonic()
         self._on_line = on_line
@@ -48,6 +49,17 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def take(self, job: str, log: Path, on_line: Callable[[], None]) -> bool:
+        """Give a worker that waits the job ``job``; False if it has died meanwhile."""
+        assert self._process.stdin is not None
+        self.log, self._on_line, self.last_sign = log, on_line, time.monotonic()
+        try:
+            self._process.stdin.write(f"{job}\n".encode())
+            self._process.stdin.flush()
+        except OSError:
+            return False
+        return self.exit_code() is None
 
     def exit_code(self) -> int | None:
         """None while it runs; negative = ended by that signal."""

@@ -5,6 +5,9 @@
       └─ interrupted ◄┘   a bounded number of times without progress, then failed
 
 A server that starts finds the jobs of the one before and lets them go on from their last checkpoint.
+
+While nothing runs, one worker waits with everything loaded, so that a click is answered at once: a prediction of a
+tenth of a second need not wait ten.
 """
 
 from __future__ import annotations
@@ -51,13 +54,18 @@ class Runner:
         training: str | None = None,
         limit: int = 1,
         silence_seconds: float = SILENCE_SECONDS,
+        ready: bool = True,
     ) -> None:
+        """``ready``: a worker waits, where the usual training runs."""
         self._store = store
         self._bell = bell
         self._training = training
         self._limit = limit
         self._silence_seconds = silence_seconds
         self._running: dict[str, _Running] = {}
+        self._ready = ready and training is None
+        self._waiting: WorkerProcess | None = None
+        self._idle_since = time.monotonic()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._watch, name="kdseg-runner", daemon=True)
@@ -67,6 +75,7 @@ class Runner:
         for status in self._store.history.unfinished():
             if status.state != "queued":
                 self._requeue(status.id, "The backend was restarted; the job goes on from its last checkpoint.")
+        self._make_ready()
         self._thread.start()
 
     def close(self) -> None:
@@ -74,6 +83,9 @@ class Runner:
         self._closing = True
         self._wake.set()
         self._thread.join()
+        if self._waiting is not None:
+            self._waiting.kill()
+            self._waiting.finish()
         for job in list(self._running):
             self._running.pop(job).process.finish()
 
@@ -110,6 +122,10 @@ class Runner:
             if status.id not in self._running:
                 with self._tried_again():
                     self._consider(status)
+        if self._running:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since >= _IDLE_SECONDS:
+            self._make_ready()
 
     @contextmanager
     def _tried_again(self) -> Iterator[None]:
@@ -134,16 +150,33 @@ class Runner:
     def _start(self, status: JobStatus) -> None:
         job = status.id
         self._store.history.emit(job, StateChanged("preparing", "Starting a worker."))
-        command = [sys.executable, "-m", "training_backend.jobs.worker", "--root", str(self._store.root), "--job", job]
-        if self._training is not None:
-            command += ["--training", self._training]
         log = self._store.job_folder(job) / "worker.log"
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            if waiting.take(job, log, lambda: self._heard(job)):
+                self._running[job] = _Running(status, waiting)
+                return
+            waiting.finish()
         try:
-            process = WorkerProcess(command, log, lambda: self._heard(job))
+            process = WorkerProcess([*self._command(), "--job", job], log, lambda: self._heard(job))
         except OSError as error:
             self._fail(job, f"No worker process could be started ({error}); see whether memory and disk are free.")
         else:
             self._running[job] = _Running(status, process)
+
+    def _make_ready(self) -> None:
+        """Let a worker wait. One that dies or cannot be started is not missed: jobs then start their own."""
+        if not self._ready or self._waiting is not None:
+            return
+        try:
+            self._waiting = WorkerProcess(self._command(), self._store.root / "waiting.log")
+        except OSError as error:
+            _log.warning("no worker can wait for the next job: %s", error)
+            self._ready = False
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "training_backend.jobs.worker", "--root", str(self._store.root)]
+        return command if self._training is None else [*command, "--training", self._training]
 
     def _heard(self, job: str) -> None:
         self._bell.ring(job)

@@ -18,7 +18,8 @@ from training_backend.engine.predict import predict
 from training_backend.export.model import load_model, save_model
 from training_backend.jobs.doubt import doubt, next_slice
 from training_backend.jobs.examiner import Examiner
-from training_backend.jobs.material import Material, TrainingCase
+from training_backend.jobs.material import Material
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.methods.learner import Learner
 
 
@@ -74,7 +75,7 @@ class Showing:
             together = {case.id: heard[place] for place, case in cases.items()}
             rivals = {case.id: material.rival(place) for place, case in cases.items()}
             self._detail |= {place: material.detail(place) for place in places if place not in self._detail}
-            detail = min(self._detail[place] for place in places)
+            detail = {case.id: self._detail[place] for place, case in cases.items()}
             self.desk.emit(examiner.examine(step, together, alone, rivals, taught, detail))
         for place in places:
             self._show_better(learner, place, heard[place], said[place], step)
@@ -86,10 +87,10 @@ class Showing:
         """The student's labels, or grow-cut's while the student is not as good, and where it is unsure."""
         case, preprocess = self.material.cases[place], self.material.preprocess
         unsure = doubt(said, self._probability(learner, learner.student, place), preprocess, case.image.shape)
-        verdict = self.examiner.verdict()
+        verdict = self.examiner.verdict(case.id)
         if self.material.dense:
             self._preview(case, labels, "student", step, verdict, unsure)
-        elif self.examiner.student_leads:
+        elif self.examiner.student_leads(case.id):
             drawn = np.where(case.annotation == UNLABELLED, labels, case.annotation)
             self._preview(case, drawn, "student", step, verdict, unsure)
         else:

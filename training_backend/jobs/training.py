@@ -22,7 +22,6 @@ from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.messages import JobRequest, Progress, RevisionJoined, StateChanged, Warned
 from slicer_kdseg.protocol.method_settings import TrainSettings
-from slicer_kdseg.protocol.settings import view_for
 from training_backend.engine import checkpoint
 from training_backend.engine.budget import Budget
 from training_backend.engine.checkpoint import Memory
@@ -31,8 +30,9 @@ from training_backend.engine.device import choose_device
 from training_backend.engine.loop import Report, train
 from training_backend.jobs.cases import StoredCase, read_annotation, read_image
 from training_backend.jobs.examiner import Examiner
-from training_backend.jobs.material import Material, TrainingCase
+from training_backend.jobs.material import Material
 from training_backend.jobs.showing import Showing
+from training_backend.jobs.training_case import TrainingCase
 from training_backend.methods import METHODS
 from training_backend.methods.method import Messenger
 
@@ -43,6 +43,9 @@ PREVIEW_GROWTH = 1.4
 PREVIEW_SHARE = 0.15
 LAST_SHARE = 0.4
 TRAINING_SHARE = 0.6
+CORRECTION_SHARE = 0.25
+ASKING_SHARE = 0.5
+GROWCUT_SHARE = 0.4
 
 
 class Training:
@@ -79,24 +82,28 @@ class Training:
         if not self.step:
             self.budget.leave_at_least(TRAINING_SHARE)
         orders = self._orders()
-        if orders.end is None:
-            self.desk.emit(StateChanged("training", ""))
-            orders = self._train()
-        if orders.end == "cancel" or not self.step:
-            return
-        self.desk.emit(StateChanged("validating", "Saving the model, loading it back and predicting once."))
-        self._look(self.material.annotated)
+        while True:
+            if orders.end is None:
+                self.desk.emit(StateChanged("training", ""))
+                orders = self._train()
+            if orders.end == "cancel" or not self.step:
+                return
+            self.desk.emit(StateChanged("validating", "Saving the model, loading it back and predicting once."))
+            self._look(self.material.annotated)
+            if orders.end or not self._late():
+                return
 
     def _prepare(self) -> None:
-        annotated = sum(case.part == "annotated" for case in self.cases)
-        view, device = view_for(self.settings, annotated), choose_device(self.settings.device)
-        self.material = Material(self.cases, self.request.labels, self.settings, view, self.examiner)
+        device = choose_device(self.settings.device)
+        self.material = Material(self.cases, self.request.labels, self.settings, self.examiner)
         self.showing = Showing(
             self.folder, self.request, self.settings, self.material, self.examiner, self.desk, self.previous
         )
         if not self.material.dense:
             self.showing.growcut(self.cases[0], 0, "Grow-cut of your strokes; the student is learning.")
+        begun = self.budget.spent()
         self.material.open(device)
+        self._asking = self.budget.spent() - begun
         messenger = Messenger(
             lambda sentence: self.desk.emit(Warned(sentence)),
             self.showing.propagated,
@@ -105,7 +112,7 @@ class Training:
             lambda: self.budget.fraction(self.step),
         )
         self.method = METHODS[self.request.method](
-            self.settings, self.material.items, self.material.preprocess, view, messenger
+            self.settings, self.material.items, self.material.preprocess, self.material.view, messenger
         )
 
     def _resume(self) -> None:
@@ -117,7 +124,7 @@ class Training:
         self.budget.seconds_spent_before = recalled.facts["seconds"]
         self.examiner.best = recalled.facts["best"]
         if recalled.facts["released"]:
-            self.material.release()
+            self.material.release(recalled.facts["asked_again"])
         self.method.remember(recalled)
 
     def _train(self) -> Orders:
@@ -129,6 +136,14 @@ class Training:
                 return orders
             self._between_steps(report)
         return Orders(self._ending)
+
+    def _late(self) -> bool:
+        """Whether a correction came while the model was looked at for the last time; it has its time to teach too."""
+        self._ended()
+        came = bool(self._waiting) and self._ending is None
+        if came:
+            self._orders()
+        return came
 
     def _ended(self) -> bool:
         """Whether the user wants the job to end, asked in the middle of long work; corrections wait their turn."""
@@ -145,16 +160,18 @@ class Training:
         return Orders(self._ending)
 
     def _join(self, revisions: Sequence[Revision]) -> None:
-        """Take corrections in: from the next step on they teach like every other stroke."""
+        """Take corrections in: from the next step on they teach like every other stroke, and have the time to do so."""
         for revision in revisions:
             case = self.material.join(revision)
             self.desk.emit(RevisionJoined(case.id, revision.number, self.step))
+        if revisions:
+            self.budget.leave_at_least(CORRECTION_SHARE)
 
     def _between_steps(self, report: Report) -> None:
         spent, released = self.budget.spent(), self.material.released
         if report.fraction >= self.settings.release and not released:
             self._look(self.material.annotated)
-            self.material.release()
+            self.material.release(self._may_ask_again())
         if spent >= self.next_progress:
             self.next_progress = spent + PROGRESS_SECONDS
             left = self.budget.seconds_left(report.step)
@@ -169,6 +186,13 @@ class Training:
             self.next_checkpoint = spent + CHECKPOINT_SECONDS
             self._checkpoint()
 
+    def _may_ask_again(self) -> bool:
+        """Whether the first teachers leave the student time to learn from what they say: they took 33 of 60 CPU seconds
+        for three abdomens, and asked again all that was left. Without stacking they need ``GROWCUT_SHARE``."""
+        left = self.budget.seconds - self.budget.spent()
+        again = self._asking * (1.0 if self.material.stacked else GROWCUT_SHARE)
+        return self.settings.steps is not None or again <= ASKING_SHARE * left
+
     def _look(self, places: Sequence[int]) -> np.ndarray | None:
         """Show the cases at ``places``, the first among them, if the method has begun to learn."""
         if not self.method.ready:
@@ -180,6 +204,7 @@ class Training:
             "step": self.step,
             "seconds": self.budget.spent(),
             "released": self.material.released,
+            "asked_again": self.material.asked_again,
             "best": self.examiner.best,
         }
         try:

@@ -1,5 +1,6 @@
 """One job in one process: ``python -m training_backend.jobs.worker --root DIR --job ID``.
 
+Without ``--job`` it loads what training needs, which takes ten CPU seconds, and waits for a line with the job's id.
 ``--training module:function`` chooses which training to run; the function takes the job's folder, its request,
 its resolved settings, its cases, a desk (see ``training_backend.engine.desk``) and the folder of the model that
 is current for these classes, or None. It returns when it has finished, and soon after ``desk.orders().end`` is
@@ -25,6 +26,7 @@ from slicer_kdseg.protocol import method_settings
 from slicer_kdseg.protocol.errors import KDSegError, OutOfSpace
 from slicer_kdseg.protocol.messages import FINAL_STATES, StateChanged
 from training_backend.jobs.files import is_disk_full
+from training_backend.jobs.loading import load
 from training_backend.jobs.locks import FolderLock
 from training_backend.jobs.store import PREDICT, Store
 from training_backend.jobs.worker_desk import Line, WorkerDesk
@@ -38,21 +40,26 @@ def main(arguments: list[str] | None = None) -> int:
     """0 when the job's end has been written down, 1 when the runner has to."""
     parser = argparse.ArgumentParser(prog="training_backend.jobs.worker", description=__doc__)
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--job", required=True)
+    parser.add_argument("--job", help="without it: told on stdin, once everything is loaded")
     parser.add_argument("--training", default=TRAINING, help="module:function, which training to run")
     options = parser.parse_args(arguments)
     line = _take_over_stdout()
+    job = options.job or _told()
+    if not job:
+        return 0
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     store = Store(options.root, on_event=lambda job: line.say("event"))
-    lock = FolderLock(store.job_folder(options.job) / "worker.lock")
+    if not options.job:
+        _log_to(store.job_folder(job) / "worker.log")
+    lock = FolderLock(store.job_folder(job) / "worker.lock")
     if not lock.acquire(LOCK_WAIT_SECONDS):
         sys.stderr.write("Another worker still holds this job.\n")
         return 1
     try:
-        _work(store, options.job, options.training, line)
+        _work(store, job, options.training, line)
     except Exception as error:  # the border of the process: whatever went wrong is written down
         traceback.print_exc()
-        return _note_failure(store, options.job, error)
+        return _note_failure(store, job, error)
     finally:
         lock.release()
         store.close()
@@ -123,8 +130,28 @@ def _take_over_stdout() -> Line:
     return Line(descriptor)
 
 
+def _told() -> str:
+    """The job's id, once everything that it needs is loaded; empty when the server has gone."""
+    load()
+    said = b""
+    while not said.endswith(b"\n"):
+        more = os.read(0, 1024)
+        if not more:
+            return ""
+        said += more
+    return said.decode().strip()
+
+
+def _log_to(file: Path) -> None:
+    """From now on whatever is printed goes to ``file``."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)
+
+
 def _end_with_the_server() -> None:
-    """The server never writes here: the end of stdin means that it is gone, and its worker goes with it."""
+    """Nothing more is written here: the end of stdin means that the server is gone, and its worker goes with it."""
     while os.read(0, 1024):
         pass
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():

@@ -154,7 +154,7 @@ class CrossModality:
         """Mean Dice between what the two see in the annotated target cases."""
         images = [self.items.whole_image(place) for place in self.items.places("annotated")]
         nets = (self.real.teacher, self.synthetic.teacher)
-        seen = [[self._predicted(net, image).argmax(dim=0) for image in images] for net in nets]
+        seen = [[self._predicted(net, image).max(dim=0).indices for image in images] for net in nets]
         return mean_dice(list(zip(*seen, strict=True)), self.items.belief.shape[1])
 
     def _weights(self, moment: Moment) -> tuple[float, float]:

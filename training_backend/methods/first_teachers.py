@@ -20,13 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from training_backend.data.appearance import appearance
+from training_backend.data.growcut import near
 from training_backend.engine.loop import generator_for
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
 CHUNK = 65_536
 VOTE_SCALE = 2.0
+MANY_MORE = 1.3
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,24 @@ class Examples:
 
 
 class FirstTeachers:
-    """Asked again after a correction they keep the nets they had: more voices, steadier answers."""
+    """Asked again after a correction they keep the nets they had: more voices, steadier answers.
+
+    Where stacking has lost it is tried again only once there are ``MANY_MORE`` times the strokes: on abdominal MR the
+    try takes half of the 27 CPU seconds that the first teachers of one case cost a training.
+    """
 
     def __init__(self, classes: int, how: Stacking, seed: int) -> None:
         self.classes, self.how, self.seed = classes, how, seed
         self.nets: list[nn.Module] = []
         self.sparse = False
+        self._lost_with = 0.0
 
     def believe(self, cases: Sequence[Seen]) -> list[Tensor]:
         """What the first teachers believe of every case, (K+1, D, H, W) float32.
 
         Where most slices carry strokes grow-cut alone is as good (ACDC: 0.868 against 0.863 with the nets)
-        and cheaper, so only the sparse cases are stacked.
+        and cheaper, so only the sparse cases are stacked. Foreground out of the strokes' box is not believed: on
+        two abdominal MRs that lifts Dice from 0.640 to 0.649 and from 0.687 to 0.703.
         """
         believed = [torch.from_numpy(votes(case, self.classes)) for case in cases]
         sparse = [place for place, case in enumerate(cases) if not mostly_annotated(case)]
@@ -74,16 +82,20 @@ class FirstTeachers:
             stacked = self._stacked([cases[p] for p in sparse], [believed[p] for p in sparse])
             for place, belief in zip(sparse, stacked, strict=True):
                 believed[place] = belief
-        return believed
+        return [_kept_near(belief, case) for belief, case in zip(believed, cases, strict=True)]
 
     def _stacked(self, cases: Sequence[Seen], cast: Sequence[Tensor]) -> list[Tensor]:
         """The stacked belief of every case, or the votes as they are while stacking does not clearly win."""
+        strokes = float(np.mean([(case.strokes != UNLABELLED).sum() for case in cases]))
+        if not self.nets and strokes < MANY_MORE * self._lost_with:
+            return list(cast)
         looks = [torch.from_numpy(appearance(case.image, case.spacing_mm)) for case in cases]
         folds = max(2, round(self.how.folds / len(cases)))
         pairs = zip(cases, looks, strict=True)
         parts = [part for case, look in pairs for part in _examples(case, look, self.classes, folds)]
         self._learn([_together(parts[k :: self.how.folds]) for k in range(min(self.how.folds, len(parts)))])
         if not self.nets:
+            self._lost_with = strokes
             return list(cast)
         return [
             self._heard(self.nets, torch.cat([look, _columns(vote)], dim=1)).T.reshape(vote.shape)
@@ -133,6 +145,16 @@ class FirstTeachers:
         said = [torch.cat([net(chunk).softmax(dim=1) for chunk in inputs.split(CHUNK)]) for net in nets]
         voted = inputs[:, -self.classes :] / VOTE_SCALE
         return (torch.stack(said).mean(dim=0) + self.how.mix * voted) / (1.0 + self.how.mix)
+
+
+def _kept_near(belief: Tensor, case: Seen) -> Tensor:
+    """``belief`` without the foreground outside the strokes' box, of which then nobody says anything."""
+    outside = torch.ones(case.strokes.shape, dtype=torch.bool)
+    box = near(case.strokes)
+    if box is not None:
+        outside[box] = False
+    belief[BACKGROUND + 1 :, outside] = 0
+    return belief
 
 
 def _log_loss(said: Tensor, true: Tensor) -> float:

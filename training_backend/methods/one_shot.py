@@ -63,13 +63,12 @@ class OneShot:
         self.propagation = Propagation(items, preprocess, settings.registered, settings.register_share)
         hinted = settings.hint > 0 and settings.registered > 0 and bool(items.places("unlabelled"))
         self.reconstruction = ReconstructionTeacher(self.learner) if hinted else None
-        self.begins = settings.teacher_share if hinted else 0.0
+        self.placed: float | None = None
+        self.begins = 0.0
         if self.reconstruction is not None:
             self.learner.optimizer.add_param_group({"params": list(self.reconstruction.projector.parameters())})
         sure = ShapeTeaching(confident=CONFIDENT)
         self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
-        if self.shape is not None:
-            self.begins += settings.shape_share * (1.0 - self.begins)
         self.next_round = settings.correct_from
         self.ready = False
         self.notes: dict[str, Any] = {}
@@ -82,13 +81,18 @@ class OneShot:
             self.propagation.run(self.messenger)
         else:
             self.messenger.say(ALONE)
+        if self.placed is None:
+            self.placed = self.messenger.gone()
+        self.begins = self.placed
         self.notes = {"gate": "none: no label was carried over"}
         if self.reconstruction is not None:
-            yield self.reconstruction.stage(self.settings.teacher_share)
+            self.begins = self._until(self.settings.teacher_share)
+            yield self.reconstruction.stage(self.begins, self.placed)
             self.reconstruction.freeze()
             student.append(self.reconstruction.projector)
         if self.shape is not None:
-            yield self.shape.stage(self.begins)
+            taught, self.begins = self.begins, self._until(self.settings.shape_share)
+            yield self.shape.stage(self.begins, taught)
             self.shape.examine()
             self.notes |= self.shape.notes
         self.ready = True
@@ -100,12 +104,12 @@ class OneShot:
 
     def teach(self, moment: Moment) -> Terms:
         """One batch: the atlas, the atlas in another shape, or an unlabelled case with what it is believed to show."""
-        s, places = self.settings, self.propagation.places
-        if places and (moment.fraction >= self.next_round or self._edition != self.items.edition):
-            self._round(moment)
+        s, places, gone = self.settings, self.propagation.places, self._gone(moment.fraction)
+        if places and (gone >= self.next_round or self._edition != self.items.edition):
+            self._round(gone)
         rng = generator_for(self.learner.seed + TURN_SALT, moment.step)
         turn, shape = torch.rand(2, generator=rng).tolist()
-        if not places or turn < s.atlas_share or moment.fraction < s.believe_from:
+        if not places or turn < s.atlas_share or gone < s.believe_from:
             return self._taught(self.learner.draw(moment), moment)
         if shape < s.synthetic:
             return self._shaped(moment, places)
@@ -114,7 +118,7 @@ class OneShot:
 
     def memory(self) -> Memory:
         """Learners, placements, and the target as the rounds have left it."""
-        facts = {"next_round": self.next_round, "stale": self._edition != self.items.edition}
+        facts = {"placed": self.placed, "next_round": self.next_round, "stale": self._edition != self.items.edition}
         target = {"target": self.items.target} if self.next_round > self.settings.correct_from else {}
         hint = self.reconstruction.memory() if self.reconstruction is not None else Memory()
         shape = Memory() if self.shape is None else self.shape.memory()
@@ -127,7 +131,7 @@ class OneShot:
         if self.shape is not None:
             self.shape.remember(recalled)
         self.propagation.restore(recalled.tensors)
-        self.next_round = recalled.facts["next_round"]
+        self.placed, self.next_round = recalled.facts["placed"], recalled.facts["next_round"]
         if "target" in recalled.tensors:
             self.items.target = recalled.tensors["target"].to(self.items.device)
             self._edition = self.items.edition - int(recalled.facts["stale"])
@@ -191,19 +195,19 @@ class OneShot:
         likeness = padded(as_items(self.propagation.likeness(place), self.items.dims), self.items.spatial)[chosen]
         return sample(likeness, grid_of(views, self.items.spatial, self.items.device))
 
-    def _round(self, moment: Moment) -> None:
+    def _round(self, gone: float) -> None:
         """What the unlabelled cases are believed to show: carried over, and from the first round on corrected."""
         s, items = self.settings, self.items
-        if moment.fraction >= self.next_round:
+        if gone >= self.next_round:
             asked = self._asked()
-            self.next_round = moment.fraction + s.correct_every
+            self.next_round = gone + s.correct_every
             self._hand_over(asked)
         else:
             asked = self._asked() if self.next_round > s.correct_from else {}
         for place in self.propagation.places:
             belief = self.propagation.labels(place)
             if place in asked and self._agrees(self.propagation.agreement(place, asked[place])):
-                agreed = belief.argmax(dim=0) == asked[place].argmax(dim=0)
+                agreed = belief.max(dim=0).indices == asked[place].max(dim=0).indices
                 belief = (1.0 - s.correction) * belief + s.correction * asked[place]
                 belief = belief * torch.where(agreed, 1.0, s.disputed)
             if s.trust_likeness:
@@ -244,6 +248,10 @@ class OneShot:
     def _agrees(self, own: Agreement) -> bool:
         """Whether the student may be shown on a case, and correct what it is believed to show."""
         return own.dice >= self.settings.agreement and not own.lost
+
+    def _until(self, share: float) -> float:
+        """The end of a stage that has ``share`` of what is left of the budget."""
+        return self.begins + share * (1.0 - self.begins)
 
     def _gone(self, fraction: float) -> float:
         """Share of the student's own stage, 0..1."""

@@ -111,7 +111,7 @@ class Propagation:
 def agreement(student: Tensor, propagated: Tensor) -> Agreement:
     """Both (K+1, D, H, W); a class that propagation shows on fewer than ``LEAST_VOXELS`` voxels has no say."""
     sure, there = propagated.max(dim=0)
-    said = student.argmax(dim=0)
+    said = student.max(dim=0).indices
     confident = sure > CONFIDENT
     scores, lost = [], []
     for channel in range(1, len(propagated)):

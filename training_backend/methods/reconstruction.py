@@ -39,11 +39,11 @@ class ReconstructionTeacher:
         convolution = nn.Conv3d if shape.dims == 3 else nn.Conv2d
         self.projector = convolution(width, width, 1).to(device)
 
-    def stage(self, until: float) -> Stage:
-        """The teacher's own stage, which ends at the fraction ``until`` of the budget."""
+    def stage(self, until: float, begins: float = 0.0) -> Stage:
+        """The teacher's own stage, from the fraction ``begins`` of the budget to ``until``."""
 
         def rate(fraction: float) -> float:
-            return warm_then_linear(fraction / until)
+            return warm_then_linear(max(fraction - begins, 0.0) / (until - begins))
 
         return Stage("teacher", until, self.network, self.optimizer, rate, self.restore, lambda _moment: None)
 

@@ -62,11 +62,11 @@ class ShapeTeacher:
         rate, decay = learner.settings.learning_rate, learner.settings.weight_decay
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay)
 
-    def stage(self, until: float) -> Stage:
-        """From the first step to ``until`` of the budget."""
+    def stage(self, until: float, begins: float = 0.0) -> Stage:
+        """The teacher's own stage, from the fraction ``begins`` of the budget to ``until``."""
 
         def rate(fraction: float) -> float:
-            return warm_then_linear(fraction / until)
+            return warm_then_linear(max(fraction - begins, 0.0) / (until - begins))
 
         return Stage("teacher", until, self.network, self.optimizer, rate, self.terms, self.follow)
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
-from training_backend.data.growcut import growcut
+from training_backend.data.growcut import growcut, growcut_near
 
 PENALTY = 0.01
 MOSTLY_ANNOTATED = 0.5
@@ -17,25 +17,34 @@ MOSTLY_ANNOTATED = 0.5
 
 @dataclass(frozen=True)
 class Seen:
-    """One case at working spacing: ``image`` (D, H, W) float32, ``strokes`` (D, H, W) uint8 of channels."""
+    """One case at working spacing: ``image`` (D, H, W) float32, ``strokes`` (D, H, W) uint8 of channels.
+
+    ``grown``: if it is known, what grow-cut makes of the strokes at the image's own resolution, brought here.
+    """
 
     image: np.ndarray
     strokes: np.ndarray
     spacing_mm: tuple[float, float, float]
+    grown: np.ndarray | None = None
 
 
 def votes(case: Seen, classes: int) -> np.ndarray:
     """Mean of several grow-cuts, (K+1, D, H, W) float32; 0 where all are silent.
 
-    Where most slices carry strokes each is also grown by itself, and foreground that leaks is doubted.
+    On a coarse grid grow-cut loses thin borders: at half the resolution of abdominal MR the votes have Dice 0.68, with
+    the plain way from the full one 0.73. Where most slices carry strokes each is also grown by itself, and foreground
+    that leaks is doubted; far from every stroke the plain way speaks for the others there.
     """
-    ways = [
-        growcut(case.image, case.strokes),
-        growcut(case.image, case.strokes, robust=True, distance_penalty=PENALTY),
-    ]
-    if not mostly_annotated(case):
-        return _mean(ways, classes)
-    return _doubted(_mean([*ways, _slice_by_slice(case, ways[0])], classes), case)
+    dense = mostly_annotated(case)
+    plain = growcut(case.image, case.strokes)
+    if case.grown is not None:
+        plain = np.where(case.grown == UNLABELLED, plain, case.grown)
+    grow = growcut_near if dense else growcut
+    careful = grow(case.image, case.strokes, robust=True, distance_penalty=PENALTY)
+    if not dense:
+        return _mean([plain, careful], classes)
+    careful = np.where(careful == UNLABELLED, plain, careful)
+    return _doubted(_mean([plain, careful, _slice_by_slice(case, plain)], classes), case)
 
 
 def mostly_annotated(case: Seen) -> bool:
@@ -52,7 +61,8 @@ def _slice_by_slice(case: Seen, otherwise: np.ndarray) -> np.ndarray:
     labels = otherwise.copy()
     for z in np.flatnonzero(_tells_apart(case.strokes)):
         image, strokes = (np.repeat(array[z : z + 1], 3, axis=0) for array in (case.image, case.strokes))
-        labels[z] = growcut(image, strokes)[1]
+        grown = growcut_near(image, strokes)[1]
+        labels[z] = np.where(grown == UNLABELLED, otherwise[z], grown)
     return labels
 
 

@@ -50,7 +50,7 @@ def test_a_trained_model_predicts_in_a_worker_what_it_predicts_here(tmp_path, co
         assert until(client, prediction.id, seconds=100).state == "done"
         labels = client.preview(prediction.id, 1).labels
         model = load_model(client.download_model(1, tmp_path / "model"), "cpu")
-        # Not every voxel: each side chooses bf16 or fp32 by a probe of its own.
+        # Not every voxel: another number of threads adds up in another order.
         assert np.mean(labels == model.predict(image, AFFINE)) > 0.99
         assert 0 < (labels == 1).sum() < labels.size
 

@@ -11,7 +11,7 @@ from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.background import with_automatic_background
-from slicer_kdseg.scene.collecting import collect
+from slicer_kdseg.scene.collecting import snapshot
 from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, grid_of_volume, new_labelmap, new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, LABEL_ID, label_id, segments
@@ -64,9 +64,9 @@ def test_background_is_a_class_even_without_a_segment_but_not_without_a_stroke(
     segmentation = an_annotation_with_strokes.node.GetSegmentation()
     segmentation.RemoveSegment(an_annotation_with_strokes.segment_id_of(0))
     assert an_annotation_with_strokes.contract.ids == (0, 1, 4)
-    assert set(collect(an_annotation_with_strokes, "dense", False).labels.ravel().tolist()) == {0, 1, 4}
+    assert set(snapshot(an_annotation_with_strokes, "dense", False).collect().labels.ravel().tolist()) == {0, 1, 4}
     with pytest.raises(BadAnnotation, match="background has no stroke"):
-        collect(an_annotation_with_strokes, "scribble", False)
+        snapshot(an_annotation_with_strokes, "scribble", False)
 
 
 def test_overlapping_segments_follow_the_stated_rule(an_annotation_with_strokes: Annotation, stroke: Stroke) -> None:

@@ -10,6 +10,7 @@ from slicer_kdseg.scene.charting import LearningChart
 from slicer_kdseg.scene.history import MOST_POINTS, TrainingHistory
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import SessionState
+from slicer_kdseg.scene.wording import quality
 
 
 def told(history: TrainingHistory, *events: object) -> None:
@@ -33,7 +34,7 @@ def test_curves_become_tables_that_a_plot_shows(a_scene: Any) -> None:
         SessionState(job_id="a"),
         Progress(1, 0.1, None, "", {"ce": 2.0, "dice": 2.0}),
         Progress(2, 0.2, None, "", {"ce": 1.0}),
-        HeldOut(2, {}, {}, 0.8, 0.6),
+        HeldOut(2, {"1": 0.8}, {"1": 0.6}, 0.8, 0.6),
     )
     assert chart.show(history)
     assert not chart.show(history)
@@ -42,7 +43,11 @@ def test_curves_become_tables_that_a_plot_shows(a_scene: Any) -> None:
     assert vtk_to_numpy(loss.GetColumnByName("step")).tolist() == [1, 2]
     assert vtk_to_numpy(loss.GetColumnByName("value")).tolist() == [1, 0.25]
     student = chart.node.GetNodeReference("KDSeg.student").GetTableNode().GetTable()
-    assert vtk_to_numpy(student.GetColumnByName("value")).tolist() == [0.8]
+    assert vtk_to_numpy(student.GetColumnByName("value")).tolist() == [0.8, 0.8], (
+        "VTK complains of a line with one point"
+    )
+    assert tuple(chart.node.GetXAxisRange()) == (0, 10)
+    assert not chart.node.GetXAxisRangeAuto(), "Slicer would fit it once, to no points"
     assert LearningChart(a_scene).node is chart.node
 
 
@@ -69,3 +74,10 @@ def test_the_view_belongs_to_the_chart_and_not_to_the_layout(a_scene: Any) -> No
     assert view.GetParentLayoutNode() is chart.node
     assert view.GetPlotChartNode() is chart.node
     assert chart.view() is view
+
+
+def test_what_keeps_no_strokes_aside_is_not_said_to_be_nought_percent_good(a_scene: Any) -> None:
+    history = TrainingHistory()
+    told(history, SessionState(job_id="a"), HeldOut(2, {}, {}, 0.0, 0.0))
+    assert history.student == []
+    assert quality(HeldOut(2, {}, {}, 0.0, 0.0)) == ""

@@ -14,7 +14,7 @@ from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
-from slicer_kdseg.scene.annotation import Annotation, new_annotation
+from slicer_kdseg.scene.annotation import Annotation, choose_finished, new_annotation
 from slicer_kdseg.scene.cohort import chosen_cases, labelled_case
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
@@ -35,14 +35,17 @@ def test_labelled_volumes_are_sent_and_take_part(
     session.annotate(an_annotation_with_strokes)
     annotation = new_annotation(a_scene, another_volume, an_annotation_with_strokes.contract)
     assert chosen_cases(a_scene, [another_volume.GetID()], "scribble").unlabelled == (another_volume,)
-    with pytest.raises(BadAnnotation, match="'pelvis' has no labels"):
-        chosen_cases(a_scene, [another_volume.GetID()], "supervised")
     painter = Painter(a_scene, annotation)
     mask = np.zeros((8, 30, 32), bool)
     mask[2, 5, 5:10] = True
     painter.paint(1, mask)
     painter.close()
     (other,) = chosen_cases(a_scene, [another_volume.GetID(), "gone"], "scribble").labelled
+    with pytest.raises(BadAnnotation, match="'pelvis' has no finished segmentation"):
+        chosen_cases(a_scene, [another_volume.GetID()], "supervised")  # strokes are no complete labels
+    assert chosen_cases(a_scene, [another_volume.GetID()], "one_shot").unlabelled == (another_volume,)
+    choose_finished(annotation.node, another_volume)
+    assert len(chosen_cases(a_scene, [another_volume.GetID()], "supervised").labelled) == 1
     session.request_training(settings={"seconds": 1}, labelled=(other,))
     wait_until(session, lambda state: state.job_state == "done" and state.can_train, 30)
     id_ = case_id(other.image, other.affine)
@@ -67,4 +70,4 @@ def test_a_labelled_case_need_not_hold_every_class_but_something(
     assert labelled_case(annotation, "scribble").role == "target"
     dense = labelled_case(annotation, "dense", "assistant")
     assert dense.role == "assistant"
-    assert set(np.unique(dense.labels)) == {0, 1}
+    assert set(np.unique(dense.labels())) == {0, 1}

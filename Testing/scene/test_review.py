@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from slicer_kdseg.headless.boot import HeadlessSlicer
 from slicer_kdseg.headless.files import open_scene, save_scene
@@ -17,7 +18,7 @@ from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.results import PreviewSegmentation
 from slicer_kdseg.scene.review import Review, ReviewCase, differences
-from slicer_kdseg.scene.review_report import write_report
+from slicer_kdseg.scene.review_report import ReviewReport
 
 Stroke = Callable[[int, int, slice], np.ndarray]
 
@@ -49,6 +50,18 @@ def test_any_segmentation_with_a_volume_can_be_reviewed(
     assert [case.prediction for case in cases] == [its_segmentation]
     accepted = Review(a_scene, "anna").accept(cases[0])
     assert all(row.dice == 1 or row.dice is None for row in differences(accepted))
+
+
+def test_surfaces_alone_are_no_case_and_next_passes_them_by(
+    a_review: Review, a_scene: Any, a_contract: LabelContract
+) -> None:
+    volume = new_volume(a_scene, "aorta", np.random.default_rng(1).normal(size=(4, 20, 20)), np.eye(4))
+    node = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "a model from elsewhere")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetSourceRepresentationToClosedSurface()
+    node.AddSegmentFromClosedSurfaceRepresentation(vtkPolyData(), "aorta")
+    (abdomen,) = a_review.cases()
+    assert a_review.next_open(abdomen).prediction is abdomen.prediction
 
 
 def test_accepting_freezes_what_a_training_goes_on_changing(
@@ -122,7 +135,9 @@ def test_a_review_is_saved_with_the_scene(a_review: Review, a_slicer: HeadlessSl
 def test_the_report_is_a_table_and_a_page(a_review: Review, tmp_path: Path) -> None:
     case = a_review.accept(a_review.cases()[0])
     a_review.note(case, "<b>fine</b>")
-    files = write_report(a_review.cases(), tmp_path / "report")
+    report = ReviewReport(a_review.cases())
+    files = report.write(tmp_path / "report")
+    assert (report.done, report.cases) == (1, 1)
     rows = list(csv.DictReader(files.table.read_text(encoding="utf-8").splitlines()))
     assert [(row["class"], row["dice"], row["verdict"]) for row in rows] == [
         ("liver", "1.0000", "accepted"),
@@ -131,4 +146,4 @@ def test_the_report_is_a_table_and_a_page(a_review: Review, tmp_path: Path) -> N
     assert "&lt;b&gt;fine" in files.page.read_text(encoding="utf-8")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutOfSpace, match="choose another folder"):
-        write_report([], tmp_path / "file" / "below")
+        ReviewReport([]).write(tmp_path / "file" / "below")

@@ -175,11 +175,54 @@ def test_an_older_model_is_made_current_and_taken_away(a_session: KDSegSession, 
     assert (tmp_path / "model" / "model.json").is_file()
 
 
+def test_segmenting_other_images_can_be_cancelled_and_outlives_the_image_at_hand(
+    a_session: KDSegSession, a_client: BackendClient, a_scene: Any, a_contract: LabelContract
+) -> None:
+    said: list[str] = []
+    a_session.signals.warned.connect(said.append)
+    a_session.request_training(settings={"seconds": 1})
+    wait_until(a_session, lambda state: state.job_state == "done", 20)
+    a_session.models.refresh()
+    wait_until(a_session, lambda state: bool(state.models), 10)
+    model = a_session.state.models[0]
+    a_session.request_training(settings={"seconds": 60})
+    wait_until(a_session, lambda state: state.step > 2, 20)
+
+    voxels = np.arange(4 * 20 * 24, dtype=np.float32).reshape(4, 20, 24)
+    first, second = (new_volume(a_scene, name, voxels + n, np.eye(4)) for n, name in enumerate(("one", "two")))
+    for other in (first, second):
+        a_session.predictions.predict(other, model)
+    assert a_session.state.predicting == 2
+    sent = wait_for(lambda: [job for job in a_client.jobs() if job.method == "predict"])
+    a_session.predictions.cancel()
+    assert a_session.state.predicting == 0
+    # A counted model is none, and the worker can be quicker to find that out than to be ended.
+    wait_for(lambda: a_client.job(sent[0].id).state in ("cancelled", "failed"))
+    assert not said
+    assert len([job for job in a_client.jobs() if job.method == "predict"]) == 1, "the other one was never sent"
+
+    a_session.predictions.predict(first, model)
+    a_session.cancel()
+    wait_until(a_session, lambda state: state.can_train, 20)
+    a_session.annotate(new_annotation(a_scene, second, a_contract))
+    wait_until(a_session, lambda state: state.predicting == 0, 30)
+    assert any("not a model folder" in sentence for sentence in said), "what the counting backend says of its models"
+
+
+def wait_for(question: Callable[[], Any]) -> Any:
+    """The answer, once there is one."""
+    end = time.monotonic() + 20
+    while not (answer := question()):
+        assert time.monotonic() < end, "It did not happen in time."
+        time.sleep(0.1)
+    return answer
+
+
 def test_refusals_come_before_a_byte_leaves(
     a_scene: Any, a_client: BackendClient, an_empty_annotation: Annotation, a_painter: Painter, stroke: Stroke
 ) -> None:
     session = KDSegSession(a_scene, a_client)
-    with pytest.raises(Conflict, match="not possible now: Choose a volume"):
+    with pytest.raises(Conflict, match="not possible now: Choose an image"):
         session.request_training()
     session.annotate(an_empty_annotation)
     with pytest.raises(BadAnnotation, match="annotation is empty"):

@@ -10,12 +10,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from slicer_kdseg.desktop import backend_remote
-from slicer_kdseg.desktop.backend_python import BackendPython, chosen_python, slicers_python
-from slicer_kdseg.desktop.backend_state import LinkState
 from slicer_kdseg.desktop.binding import bind
-from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.errors import NotAllowed
+from slicer_kdseg.scene import backend_remote
+from slicer_kdseg.scene.backend_python import BackendPython, chosen_python, slicers_python
+from slicer_kdseg.scene.backend_state import LinkState
+from slicer_kdseg.scene.workplace import Workplace
 
 BINDINGS = (
     ("localButton", "clicked()", "place_chosen"),
@@ -53,6 +53,7 @@ class BackendPanel:
         self._link.prefer(local=self.ui.localButton.checked)
 
     def look(self) -> None:
+        self._remember_python()
         self._link.look(python_chosen())
 
     def install(self) -> None:
@@ -98,7 +99,7 @@ class BackendPanel:
             self._ask_consent(host)
         qt.QSettings().setValue("KDSeg/Address", url)
         if token and not backend_remote.store_token(url, token):
-            self._place.say(_("This system has no keyring; the token is kept until Slicer ends."))
+            self._place.say(_("No keyring can be used here; the token is kept until Slicer ends."))
         self._link.connect_remote(url, token)
 
     def show(self, state: LinkState) -> None:

@@ -8,6 +8,8 @@ scene's own folder, so they are given absolute ones.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +66,12 @@ def save_node(host: HeadlessSlicer, node: Any, path: Path) -> None:
 
 def save_scene(host: HeadlessSlicer, path: Path) -> None:
     """Write the whole scene as ``.mrb``, complete or not at all. Raises :class:`OutOfSpace`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part.mrb")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waiting = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    except OSError:
+        raise _write_failed(path) from None
+    part = waiting / path.name  # the archive's folder is named by it
     try:
         with _without_chatter():
             written = host.scene.WriteToMRB(str(part.absolute()))
@@ -73,7 +79,7 @@ def save_scene(host: HeadlessSlicer, path: Path) -> None:
             raise _write_failed(path)
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(waiting, ignore_errors=True)
 
 
 def open_scene(host: HeadlessSlicer, path: Path) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.words import tr as _
 
 
 def normalised(url: str) -> str:
@@ -20,9 +21,13 @@ def normalised(url: str) -> str:
         parts = urlsplit(text)
         port = f":{parts.port}" if parts.port else ""
     except ValueError as error:
-        raise BackendUnreachable(f"'{url}' is not an address ({error}); write for instance 127.0.0.1:8000.") from error
+        raise BackendUnreachable(
+            _("'{url}' is not an address ({error}); write for instance 127.0.0.1:8000.").format(url=url, error=error)
+        ) from error
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise BackendUnreachable(f"'{url}' is not the address of a backend; write for instance 127.0.0.1:8000.")
+        raise BackendUnreachable(
+            _("'{url}' is not the address of a backend; write for instance 127.0.0.1:8000.").format(url=url)
+        )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"

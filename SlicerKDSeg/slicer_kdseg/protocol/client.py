@@ -34,6 +34,7 @@ from slicer_kdseg.protocol.messages import (
     ModelInfo,
 )
 from slicer_kdseg.protocol.previews import PreviewUpdate, decode_preview
+from slicer_kdseg.protocol.words import tr as _
 
 T = TypeVar("T")
 
@@ -58,18 +59,27 @@ class BackendClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def info(self, devices: bool = False) -> BackendInfo:
+    def info(self, devices: bool = False, patience_seconds: float = 120.0) -> BackendInfo:
         """The handshake. ``devices=True`` waits until the backend has tried its devices (seconds, once).
 
         Raises :class:`NotKDSeg`, :class:`WrongVersion`, :class:`NotAllowed` or :class:`BackendUnreachable`.
         """
-        data = self._connection.json("GET", f"/v1/info?devices={int(devices)}", read_seconds=120.0)
+        data = self._connection.json("GET", f"/v1/info?devices={int(devices)}", read_seconds=patience_seconds)
         if not isinstance(data, dict) or data.get("service") != "kdseg":
-            raise NotKDSeg(f"What answers at {self.url} is not a KDSeg backend; check the address and the port.")
+            raise NotKDSeg(
+                _("What answers at {url} is not a KDSeg backend; check the address and the port.").format(url=self.url)
+            )
         if data.get("protocol_version") != PROTOCOL_VERSION:
             raise WrongVersion(
-                f"The backend at {self.url} (version {data.get('version')}) speaks protocol "
-                f"{data.get('protocol_version')}, this side speaks {PROTOCOL_VERSION}; update the older of the two."
+                _(
+                    "The backend at {url} (version {version}) speaks protocol {protocol}, this side speaks"
+                    " {ours}; update the older of the two."
+                ).format(
+                    url=self.url,
+                    version=data.get("version"),
+                    protocol=data.get("protocol_version"),
+                    ours=PROTOCOL_VERSION,
+                )
             )
         info = wire.from_json(BackendInfo, data)
         self._encodings = info.encodings
@@ -164,7 +174,9 @@ class BackendClient:
     def download_model(self, number: int, folder: Path, progress: Callable[[float], None] | None = None) -> Path:
         """Write the model into the new folder ``folder``; it appears whole or not at all."""
         if folder.exists():
-            raise BadRequest(f"The folder {folder} exists already; choose a new name for the model.")
+            raise BadRequest(
+                _("The folder {folder} exists already; choose a new name for the model.").format(folder=folder)
+            )
         files = self._connection.json("GET", f"/v1/models/{number}/files")["files"]
         folder.parent.mkdir(parents=True, exist_ok=True)
         waiting = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -176,7 +188,11 @@ class BackendClient:
             waiting.chmod(0o755)
             waiting.rename(folder)
         except OSError as error:
-            raise OutOfSpace(f"The model could not be written to {folder} ({error.strerror}); free space.") from error
+            raise OutOfSpace(
+                _("The model could not be written to {folder} ({reason}); free space.").format(
+                    folder=folder, reason=error.strerror
+                )
+            ) from error
         finally:
             shutil.rmtree(waiting, ignore_errors=True)
         return folder
@@ -189,10 +205,16 @@ class BackendClient:
     def _download(self, number: int, file: dict[str, Any], into: Path) -> None:
         name = PurePosixPath(str(file["path"]))
         if name.is_absolute() or ".." in name.parts or ":" in str(name) or "\\" in str(name):
-            raise BadRequest(f"The backend offers a file with the unsafe name '{name}'; it was not written.")
+            raise BadRequest(
+                _("The backend offers a file with the unsafe name '{name}'; it was not written.").format(name=name)
+            )
         content = self._connection.download(f"/v1/models/{number}/files/{name}", read_seconds=120.0)
         if hashlib.sha256(content).hexdigest() != file["sha256"]:
-            raise BadRequest(f"The file '{name}' of model {number} arrived damaged; download the model again.")
+            raise BadRequest(
+                _("The file '{name}' of model {number} arrived damaged; download the model again.").format(
+                    name=name, number=number
+                )
+            )
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)

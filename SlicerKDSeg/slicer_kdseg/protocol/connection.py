@@ -7,6 +7,7 @@ hospital proxy settings otherwise apply even to 127.0.0.1.
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +16,12 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from slicer_kdseg.protocol import errors, wire
 from slicer_kdseg.protocol.address import is_loopback, normalised
+from slicer_kdseg.protocol.words import tr as _
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
+# The backend closes what has been idle for 30 seconds; a request that crosses its goodbye on a busy machine is lost.
+IDLE_SECONDS = 20.0
 
 
 class Connection:
@@ -28,7 +32,9 @@ class Connection:
         self.local = is_loopback(urlsplit(self.url).hostname or "")
         self._session = requests.Session()
         self._session.trust_env = not self.local
-        self._session.mount(self.url, transport or HTTPAdapter(pool_maxsize=4))
+        self._transport = transport or HTTPAdapter(pool_maxsize=4)
+        self._session.mount(self.url, self._transport)
+        self._last_used = time.monotonic()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
@@ -60,6 +66,9 @@ class Connection:
 
     def _send(self, method: str, path: str, read_seconds: float, **arguments: Any) -> requests.Response:
         timeout = (CONNECT_SECONDS, read_seconds)
+        if time.monotonic() - self._last_used > IDLE_SECONDS:
+            self._transport.close()  # idle sockets only; a stream that is open stays so
+        self._last_used = time.monotonic()
         try:
             response = self._session.request(
                 method, self.url + path, timeout=timeout, allow_redirects=False, **arguments
@@ -77,20 +86,26 @@ class Connection:
         """Why no answer came, in a sentence that names the cause."""
         text = str(error)
         if isinstance(error, requests.exceptions.ProxyError):
-            cause = "the proxy of this computer blocks the request; add the host to the proxy's exceptions"
+            cause = _("the proxy of this computer blocks the request; add the host to the proxy's exceptions")
         elif isinstance(error, requests.exceptions.SSLError):
-            cause = "its certificate is not trusted or it does not speak https; check whether the address needs http://"
+            cause = _(
+                "its certificate is not trusted or it does not speak https; check whether the address needs http://"
+            )
         elif isinstance(error, requests.exceptions.ConnectTimeout):
-            cause = f"no connection within {CONNECT_SECONDS:.0f} s; check the address, the network and the firewall"
+            cause = _("no connection within {seconds:.0f} s; check the address, the network and the firewall").format(
+                seconds=CONNECT_SECONDS
+            )
         elif isinstance(error, requests.exceptions.Timeout) or "timed out" in text.lower():
-            cause = "it was reached but did not answer in time; it may be busy, try again in a moment"
+            cause = _("it was reached but did not answer in time; it may be busy, try again in a moment")
         elif "refused" in text.lower():
-            cause = "nothing listens there (connection refused); start the backend, or check the port"
+            cause = _("nothing listens there (connection refused); start the backend, or check the port")
         elif "resolve" in text.lower() or "getaddrinfo" in text.lower():
-            cause = "the name of the host is unknown; check its spelling"
+            cause = _("the name of the host is unknown; check its spelling")
         else:
-            cause = f"the connection broke ({type(error).__name__}); check that the backend is running"
-        return errors.BackendUnreachable(f"The backend at {self.url} cannot be reached: {cause}.")
+            cause = _("the connection broke; check that the backend is running")
+        return errors.BackendUnreachable(
+            _("The backend at {url} cannot be reached: {cause}.").format(url=self.url, cause=cause)
+        )
 
     def _refusal(self, response: requests.Response) -> errors.KDSegError:
         if "json" in response.headers.get("Content-Type", ""):
@@ -104,8 +119,10 @@ class Connection:
 
     def _stranger(self, response: requests.Response) -> errors.NotKDSeg:
         kind = response.headers.get("Content-Type", "nothing")
-        what = "a web page, perhaps a proxy's or a login page" if "html" in kind else kind
+        what = _("a web page, perhaps a proxy's or a login page") if "html" in kind else kind
         return errors.NotKDSeg(
-            f"Something answers at {self.url}, but it is not a KDSeg backend "
-            f"(status {response.status_code}, {what}); check the address and the port."
+            _(
+                "Something answers at {url}, but it is not a KDSeg backend (status {status},"
+                " {what}); check the address and the port."
+            ).format(url=self.url, status=response.status_code, what=what)
         )

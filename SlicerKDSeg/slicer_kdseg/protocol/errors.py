@@ -22,6 +22,9 @@ Every message is one sentence that says what was found, what was expected and wh
 
 from __future__ import annotations
 
+from slicer_kdseg.protocol.words import said
+from slicer_kdseg.protocol.words import tr as _
+
 
 class KDSegError(Exception):
     """Base of every error with a sentence for the user."""
@@ -30,7 +33,7 @@ class KDSegError(Exception):
 
     @property
     def sentence(self) -> str:
-        return str(self)
+        return said(self.args[0]) if self.args and isinstance(self.args[0], str) else str(self)
 
 
 class BadRequest(KDSegError):
@@ -120,4 +123,4 @@ def to_json(error: KDSegError) -> dict[str, str]:
 
 def from_json(body: dict[str, str]) -> KDSegError:
     """The typed error that ``body`` stands for; an unknown name becomes a plain :class:`KDSegError`."""
-    return _BY_NAME.get(body.get("error", ""), KDSegError)(body.get("sentence", "The backend gave no reason."))
+    return _BY_NAME.get(body.get("error", ""), KDSegError)(body.get("sentence", _("The backend gave no reason.")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slicer_kdseg.protocol.errors import BadAnnotation
+from slicer_kdseg.protocol.words import tr as _
 
 BACKGROUND = 0
 UNLABELLED = 255
@@ -33,13 +34,19 @@ class LabelContract:
     def __post_init__(self) -> None:
         ids = [label.id for label in self.classes]
         if len(set(ids)) != len(ids):
-            raise BadAnnotation(f"Two classes share one id ({sorted(ids)}); give every class an id of its own.")
+            raise BadAnnotation(
+                _("Two classes share one id ({ids}); give every class an id of its own.").format(ids=sorted(ids))
+            )
         if BACKGROUND not in ids:
-            raise BadAnnotation("The label contract has no background (id 0); add it, it is a class like the others.")
+            raise BadAnnotation(
+                _("The label contract has no background (id 0); add it, it is a class like the others.")
+            )
         if any(not 0 <= id_ < UNLABELLED for id_ in ids):
-            raise BadAnnotation(f"Class ids must lie in 0..{UNLABELLED - 1}, found {sorted(ids)}.")
+            raise BadAnnotation(
+                _("Class ids must lie in 0..{highest}, found {ids}.").format(highest=UNLABELLED - 1, ids=sorted(ids))
+            )
         if len(ids) < 2:
-            raise BadAnnotation("There is only background; add at least one class to segment.")
+            raise BadAnnotation(_("There is only background; add at least one class to segment."))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -54,4 +61,4 @@ class LabelContract:
         for label in self.classes:
             if label.id == id_:
                 return label
-        raise BadAnnotation(f"No class has the id {id_}; the contract holds {list(self.ids)}.")
+        raise BadAnnotation(_("No class has the id {id}; the contract holds {ids}.").format(id=id_, ids=list(self.ids)))

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.words import tr as _
 
 START_SECONDS = 60.0
 FINISH = b"finish\n"
@@ -54,15 +55,17 @@ class LocalBackend:
                 )
             except OSError as error:
                 raise BackendUnreachable(
-                    f"'{python}' cannot be started ({error.strerror}); choose a Python."
+                    _("'{python}' cannot be started ({reason}); choose a Python.").format(
+                        python=python, reason=error.strerror
+                    )
                 ) from error
         try:
             ready = json.loads(self._first_line())
             self.url, self.token = str(ready["url"]), str(ready["token"])
         except (ValueError, KeyError, TypeError) as error:
             self.close()
-            words = self.last_words or "it said nothing"
-            raise BackendUnreachable(f"The local backend did not start: {words}") from error
+            words = self.last_words or _("it said nothing")
+            raise BackendUnreachable(_("The local backend did not start: {words}").format(words=words)) from error
 
     @property
     def pid(self) -> int:

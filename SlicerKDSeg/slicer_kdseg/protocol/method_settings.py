@@ -59,7 +59,9 @@ class TrainSettings:
     fine_width: int | None = setting(None, 0, 256, "channels of pointwise layers at full resolution; none = 24 or 0")
     several_scales: bool | None = setting(None, hint="average predictions over three sizes; none = for several cases")
     flips: bool = setting(False, hint="mirror while training and predicting; only where left and right look alike")
-    keep_largest: bool = setting(False, hint="keep only the largest connected part of every class")
+    keep_largest: bool | None = setting(
+        None, hint="keep only the largest part of every class; none = of those that were annotated in one piece"
+    )
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
     target_ce: float = setting(1.0, 0, 100)
@@ -130,10 +132,10 @@ class OneShotSettings(TrainSettings):
     atlas_share: float = setting(0.25, 0, 1, "share of batches that show the labelled case itself")
     propagated: float = setting(1.0, 0, 100, "weight of batches with labels that were carried over")
     trust_likeness: float = setting(0.0, 0, 1, "how far a carried over label counts less where the images look unlike")
-    believe_from: float = setting(0.0, 0, 1, "share of the budget before which the labelled case alone teaches")
+    believe_from: float = setting(0.0, 0, 1, "share of the student's time before which the labelled case alone teaches")
     disputed: float = setting(1.0, 0, 1, "weight of voxels where averaged student and carried over label differ")
     correction: float = setting(0.5, 0, 1, "the averaged student's share of what unlabelled cases are believed to show")
-    correct_from: float = setting(0.5, 0, 1, "share of the budget after which it corrects, and may be shown")
+    correct_from: float = setting(0.5, 0, 1, "share of the student's time after which it corrects, and may be shown")
     correct_every: float = setting(0.15, 0.001, 1)
     agreement: float = setting(0.7, 0, 1, "Dice with the surely carried over labels from which the student is shown")
     synthetic: float = setting(0.0, 0, 1, "share of unlabelled batches that show the atlas in their shape instead")

@@ -34,18 +34,24 @@ class View:
 
 ONE_CASE = View(0.4, rotation=20.0, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False)
 SEVERAL_CASES = View(1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True)
+ALIKE_CASES = View(0.7, rotation=20.0, position=True, context=0, fine_width=0, rare_items=0.0, several_scales=True)
 
 
-def view_for(settings: TrainSettings, annotated: int) -> View:
+def view_for(settings: TrainSettings, annotated: int, alike: bool = False) -> View:
     """The view that fits ``annotated`` cases, where the settings do not say otherwise.
 
     A student of one volume is shown that volume: it may know where it looks and needs few changes of view.
     A student of several meets strangers: place means less and views must differ; so it is with a method that
-    ``meets_strangers`` by its nature.
+    ``meets_strangers`` by its nature. Where several lie ``alike`` place tells much: students of strokes on three
+    abdomens have Dice 0.72 after a minute where they had 0.47, and 0.76 instead of 0.6 on two others; those of ten
+    hearts that lie differently lose 0.16 on others by it. With complete labels it is worth little: three abdomens gain
+    0.02 on others, three hearts from one centre lose 0.02.
     """
     said = {f.name: getattr(settings, f.name) for f in dataclasses.fields(View)}
-    several = dataclasses.replace(SEVERAL_CASES, rotation=settings.turns_for_several)
-    usual = ONE_CASE if annotated == 1 and not settings.meets_strangers else several
+    if settings.meets_strangers or (annotated != 1 and not alike):
+        usual = dataclasses.replace(SEVERAL_CASES, rotation=settings.turns_for_several)
+    else:
+        usual = ONE_CASE if annotated == 1 else ALIKE_CASES
     return dataclasses.replace(usual, **{name: value for name, value in said.items() if value is not None})
 
 

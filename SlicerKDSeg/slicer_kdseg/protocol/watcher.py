@@ -24,6 +24,7 @@ from slicer_kdseg.protocol import wire
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, BadRequest, Busy, KDSegError
 from slicer_kdseg.protocol.messages import FINAL_STATES, Event, StateChanged
+from slicer_kdseg.protocol.words import tr as _
 
 SILENCE_SECONDS = 10.0  # the backend sends a comment every second, so ten mean that the connection is dead
 FIRST_PAUSE_SECONDS = 0.05
@@ -109,11 +110,13 @@ class JobWatcher:
                     self.finished = True
                     return
                 self._take(wire.event_from_json(wire.parse(data, "An event")))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             if not self._closing.is_set():
-                self.trouble = f"The connection to the backend broke ({type(error).__name__}); trying again."
+                self.trouble = _("The connection to the backend broke; trying again.")
         except BadRequest as error:
-            self.trouble = f"An event arrived damaged; asking for it again. {error.sentence}"
+            self.trouble = _("An event arrived damaged; asking for it again. {sentence}").format(
+                sentence=error.sentence
+            )
         finally:
             self._response = None
             response.close()

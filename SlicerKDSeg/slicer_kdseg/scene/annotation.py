@@ -8,14 +8,15 @@ classes claim counts as ``UNLABELLED``, because nobody has clearly spoken about 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from slicer_kdseg.protocol.errors import BadAnnotation
-from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelClass, LabelContract
-from slicer_kdseg.scene.geometry import Box, grid_of_volume, voxels_on
+from slicer_kdseg.protocol.labels import BACKGROUND, LabelClass, LabelContract
+from slicer_kdseg.protocol.words import tr as _
+from slicer_kdseg.scene.geometry import Grid, grid_of_volume, voxels_on
+from slicer_kdseg.scene.layers import Layer, Strokes, drawn_planes, filled_with, strokes_in
 from slicer_kdseg.scene.segments import (
     BINARY_LABELMAP,
     describe,
@@ -30,30 +31,6 @@ ANNOTATION = "annotation"
 FINISHED = "KDSeg.Finished"
 SOURCE = "KDSeg.SourceVolume"
 BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
-
-
-@dataclass(frozen=True, eq=False)
-class Strokes:
-    """``labels`` (D, H, W) uint8 on the volume's grid; ``contradictions`` voxels were claimed by two classes.
-
-    Slices that are not in ``drawn`` (indices along D) are unlabelled throughout.
-    """
-
-    labels: np.ndarray
-    drawn: np.ndarray
-    contradictions: int = 0
-
-    @property
-    def spoken(self) -> np.ndarray:
-        """The class ids of all voxels that somebody spoke about, flat."""
-        planes = self.labels[self.drawn]
-        return planes[planes != UNLABELLED]
-
-    @property
-    def counts(self) -> dict[int, int]:
-        """Voxels per class id that somebody spoke about."""
-        ids, counts = np.unique(self.spoken, return_counts=True)
-        return {int(id_): int(count) for id_, count in zip(ids, counts, strict=True)}
 
 
 class Annotation:
@@ -93,41 +70,23 @@ class Annotation:
 
     def read(self) -> Strokes:
         """All strokes on the volume's grid. Raises :class:`BadAnnotation` when they lie on another grid."""
-        tag_untagged(self.node.GetSegmentation())
-        grid = grid_of_volume(self.volume)
-        names = (self.node.GetName(), self.volume.GetName())
+        return self.read_later()()
+
+    def read_later(self) -> Callable[[], Strokes]:
+        """:meth:`read` for another thread: the scene is asked now, the voxels are read when it is called.
+
+        Raises :class:`BadAnnotation`. The views keep their buffers alive, whatever becomes of the segments; 512 x 512 x
+        300 voxels are gone through in 20 to 40 ms, which no click should wait for.
+        """
         if self.node.GetParentTransformNode() is not self.volume.GetParentTransformNode():
             raise BadAnnotation(
-                f"The labels '{names[0]}' and the image '{names[1]}' are under different transforms;"
-                " put both under the same one, or harden it."
+                _(
+                    "The labels '{labels}' and the image '{image}' are under different transforms; put both"
+                    " under the same one, or harden it."
+                ).format(labels=self.node.GetName(), image=self.volume.GetName())
             )
-        labels = np.full(grid.shape, UNLABELLED, np.uint8)
-        contradictions: list[np.ndarray] = []
-        drawn: set[int] = set()
-        for image, ids in self._layers():
-            found = voxels_on(image, grid, names)
-            if found is None:
-                continue
-            box, layer = found
-            planes = _drawn_planes(layer)  # strokes are few: the rest of 512 x 512 x 300 is looked at only once
-            drawn.update((planes + box[0].start).tolist())
-            d, h, w = np.nonzero(layer[planes])
-            at = planes[d], h, w
-            values = layer[at]
-            claimed = _table(ids, int(values.max(initial=0)))[values]
-            here = labels[box]
-            already = here[at]
-            takes = (claimed != UNLABELLED) & ((already == UNLABELLED) | (already == BACKGROUND))
-            clash = (claimed != UNLABELLED) & (claimed != BACKGROUND) & ~takes & (already != claimed)
-            here[tuple(axis[takes] for axis in at)] = claimed[takes]
-            if clash.any():
-                contradictions.append(np.ravel_multi_index(_moved(at, box, clash), grid.shape))
-        slices = np.array(sorted(drawn), np.int64)
-        if not contradictions:
-            return Strokes(labels, slices)
-        contradicted = np.unique(np.concatenate(contradictions))
-        labels.reshape(-1)[contradicted] = UNLABELLED
-        return Strokes(labels, slices, contradicted.size)
+        grid, layers = self._layers_on_grid()
+        return lambda: strokes_in(grid.shape, layers)
 
     def filled(self) -> np.ndarray:
         """A finished segmentation (D, H, W) uint8: what no segment claims is background, a later segment wins."""
@@ -138,14 +97,8 @@ class Annotation:
 
         Raises :class:`BadAnnotation`. The views keep their buffers alive, whatever becomes of the segments.
         """
-        tag_untagged(self.node.GetSegmentation())
-        grid = grid_of_volume(self.volume)
-        layers = []
-        for image, ids in self._layers():
-            found = voxels_on(image, grid, (self.node.GetName(), self.volume.GetName()))
-            if found is not None:
-                layers.append((*found, ids))
-        return lambda: _filled(grid.shape, layers)
+        grid, layers = self._layers_on_grid()
+        return lambda: filled_with(grid.shape, layers)
 
     def voxels_by_slice(self) -> dict[int, np.ndarray]:
         """Voxels that each class claims on each slice (D,); overlaps count for both.
@@ -153,36 +106,62 @@ class Annotation:
         Only what was drawn is looked at, so that a panel can ask after every stroke: 512 x 512 x 300 voxels with
         strokes of five classes in a few milliseconds. Raises :class:`BadAnnotation`.
         """
-        tag_untagged(self.node.GetSegmentation())
-        grid = grid_of_volume(self.volume)
+        grid, layers = self._layers_on_grid()
         counts = {label.id: np.zeros(grid.shape[0], np.int64) for label in self.contract.classes}
-        for image, ids in self._layers():
-            found = voxels_on(image, grid, (self.node.GetName(), self.volume.GetName()))
-            if found is None:
-                continue
-            box, layer = found
-            for d in _drawn_planes(layer):
-                values, voxels = np.unique(layer[d][layer[d] > 0], return_counts=True)
-                for value, count in zip(values, voxels, strict=True):
-                    if int(value) in ids:
-                        counts[ids[int(value)]][box[0].start + d] += int(count)
+        for box, layer, ids in layers:
+            for d in drawn_planes(layer):
+                voxels = np.bincount(layer[d].reshape(-1), minlength=max(ids) + 1)
+                for value, id_ in ids.items():
+                    counts[id_][box[0].start + d] += int(voxels[value])
         return counts
 
-    def coverage(self, strokes: Strokes | None = None) -> dict[int, str]:
-        """One line per class for a panel: 'spleen: no stroke yet', 'liver: 412 voxels on 3 slices'."""
-        counts = self.voxels_by_slice() if strokes is None else _by_slice(strokes, self.contract)
+    def coverage(self, counts: dict[int, np.ndarray] | None = None) -> dict[int, str]:
+        """One line per class for a panel: 'spleen: no stroke yet', 'liver: 412 voxels on 3 slices'.
+
+        ``counts`` as :meth:`voxels_by_slice` gives them, where somebody has asked already.
+        """
+        counts = self.voxels_by_slice() if counts is None else counts
         lines = {}
         for label in sorted(self.contract.classes, key=lambda c: c.id):
             slices, voxels = int(np.count_nonzero(counts[label.id])), int(counts[label.id].sum())
-            plural = "s" if slices > 1 else ""
-            found = f"{voxels} voxels on {slices} slice{plural}" if voxels else "no stroke yet"
-            lines[label.id] = f"{label.name}: {found}"
+            if not voxels:
+                line = _("{name}: no stroke yet")
+            elif slices == 1:
+                line = _("{name}: {voxels} voxels on 1 slice")
+            else:
+                line = _("{name}: {voxels} voxels on {slices} slices")
+            lines[label.id] = line.format(name=label.name, voxels=voxels, slices=slices)
         return lines
 
     @property
-    def looks_like_strokes(self) -> bool:
-        """Somebody drew background: nobody does that in a finished segmentation."""
-        return bool(self.voxels_by_slice()[BACKGROUND].any())
+    def is_finished(self) -> bool:
+        """Somebody chose it as complete; what was made for strokes and holds some of the background never is."""
+        if not self.node.GetAttribute(FINISHED):
+            return False
+        return self.node.GetAttribute(ROLE) != ANNOTATION or BACKGROUND not in self.spoken_classes()
+
+    def spoken_classes(self) -> set[int]:
+        """The ids of the classes that hold any voxel, found without looking at all of them.
+
+        Raises :class:`BadAnnotation` when they lie on another grid.
+        """
+        _, layers = self._layers_on_grid()
+        spoken: set[int] = set()
+        for _, layer, ids in layers:
+            missing = {value: id_ for value, id_ in ids.items() if id_ not in spoken}
+            for plane in layer:
+                if not missing:
+                    break
+                if plane.any():
+                    found = {value for value in missing if (plane == value).any()}
+                    spoken.update(missing.pop(value) for value in found)
+        return spoken
+
+    def _layers_on_grid(self) -> tuple[Grid, list[Layer]]:
+        tag_untagged(self.node.GetSegmentation())
+        grid, names = grid_of_volume(self.volume), (self.node.GetName(), self.volume.GetName())
+        layers = [(voxels_on(image, grid, names), ids) for image, ids in self._layers()]
+        return grid, [(*found, ids) for found, ids in layers if found is not None]
 
     def _layers(self) -> list[tuple[Any, dict[int, int]]]:
         """Each labelmap with its label values and the class ids they stand for."""
@@ -192,40 +171,6 @@ class Annotation:
             if image is not None and id_ is not None and image.GetNumberOfPoints() > 0:
                 layers.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment.GetLabelValue()] = id_
         return list(layers.values())
-
-
-def _table(ids: dict[int, int], highest: int) -> np.ndarray:
-    """Label value to class id, ``UNLABELLED`` for values that no segment has."""
-    table = np.full(max(highest, *ids) + 1, UNLABELLED, np.uint8)
-    for value, id_ in ids.items():
-        table[value] = id_
-    return table
-
-
-def _filled(shape: tuple[int, int, int], layers: list[tuple[Box, np.ndarray, dict[int, int]]]) -> np.ndarray:
-    labels = np.full(shape, BACKGROUND, np.uint8)
-    for box, layer, ids in layers:
-        table = _table(ids, int(layer.max(initial=0)))
-        table[table == UNLABELLED] = BACKGROUND
-        here = labels[box]
-        for d in _drawn_planes(layer):
-            plane = table[layer[d]]
-            np.copyto(here[d], plane, where=plane != BACKGROUND)
-    return labels
-
-
-def _drawn_planes(layer: np.ndarray) -> np.ndarray:
-    """Indices along D of the planes of ``layer`` (D, H, W) that hold anything."""
-    return np.flatnonzero([plane.any() for plane in layer])
-
-
-def _by_slice(strokes: Strokes, contract: LabelContract) -> dict[int, np.ndarray]:
-    return {id_: np.count_nonzero(strokes.labels == id_, axis=(1, 2)) for id_ in contract.ids}
-
-
-def _moved(at: tuple[np.ndarray, ...], box: Box, which: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Positions inside ``box`` as positions in the whole grid."""
-    return tuple(axis[which] + span.start for axis, span in zip(at, box, strict=True))
 
 
 def find_annotation(scene: Any, volume: Any) -> Any | None:
@@ -253,7 +198,7 @@ def _of(scene: Any, volume: Any) -> list[Any]:
 
 def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotation:
     """An empty annotation segmentation over ``volume`` with one segment per class of ``contract``."""
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{volume.GetName()} annotation")
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("{volume} annotation").format(volume=volume.GetName()))
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())

@@ -10,6 +10,7 @@ import numpy as np
 
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
+from slicer_kdseg.protocol.words import tr as _
 
 FAR_MM = 20.0
 FRAME = 0.06
@@ -24,7 +25,7 @@ def with_automatic_background(
     """``labels`` (D, H, W) uint8 with background added. Raises :class:`BadAnnotation` if no place is safe."""
     drawn = labels != UNLABELLED
     if not drawn.any():
-        raise BadAnnotation("There is no stroke yet; draw every class, then background can be added automatically.")
+        raise BadAnnotation(_("There is no stroke yet; draw every class, then background can be added automatically."))
     stroked = np.flatnonzero(drawn.any(axis=(1, 2)))
     image, labels_here, drawn = image[stroked], labels[stroked], drawn[stroked]
     near = drawn
@@ -40,7 +41,10 @@ def with_automatic_background(
     candidates[:, np.arange(drawn.shape[1]) % EVERY_ROW != 0] = False
     if not candidates.any():
         raise BadAnnotation(
-            "No place is safely background: strokes or similar intensities lie everywhere; draw one background stroke."
+            _(
+                "No place is safely background: strokes or similar intensities lie everywhere; draw one"
+                " background stroke."
+            )
         )
     added = labels.copy()
     added[stroked] = np.where(candidates, BACKGROUND, labels_here)

@@ -8,15 +8,18 @@ import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.history import TrainingHistory
 
 ROLE = "KDSeg.Role"
 CHART = "learning curves"
 VIEW = "KDSegCurves"
+POINTS = 10  # of the letters; Slicer's own sizes are for a view of half the screen
+FEWEST_STEPS = 10
 CURVES = {
-    "loss": ("Loss", (0.6, 0.6, 0.6)),
-    "student": ("Student on strokes kept aside", (0.1, 0.5, 0.9)),
-    "growcut": ("Grow-cut on strokes kept aside", (0.9, 0.6, 0.1)),
+    "loss": (0.6, 0.6, 0.6),
+    "student": (0.1, 0.5, 0.9),
+    "growcut": (0.9, 0.6, 0.1),
 }
 
 
@@ -40,7 +43,7 @@ class LearningChart:
             node = self._scene.CreateNodeByClass("vtkMRMLPlotViewNode")
             node.UnRegister(None)
             node.SetSingletonTag(VIEW)
-            node.SetName("KDSeg learning curves")
+            node.SetName(_("KDSeg learning curves"))
             node.SetSaveWithScene(False)
             node.SetHideFromEditors(True)
             node.SetAndObserveParentLayoutNodeID(self.node.GetID())  # else Slicer's layout makes a view of its own
@@ -64,6 +67,8 @@ class LearningChart:
             series = self._series[name]
             if series is not None and series.GetTableNode() is not None:
                 _fill(series.GetTableNode(), points)
+        last = max((step for points in curves.values() for step, _ in points), default=0)
+        self.node.SetXAxisRange(0, max(last, FEWEST_STEPS))  # Slicer fits a plot once, when it gets its curves
         self.node.Modified()
         return True
 
@@ -76,15 +81,21 @@ def _found(scene: Any) -> Any | None:
 
 
 def _made(scene: Any) -> Any:
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "KDSeg learning curves")
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", _("KDSeg learning curves"))
     chart.SetAttribute(ROLE, CHART)
-    chart.SetXAxisTitle("Step")
-    chart.SetYAxisTitle("Held-out accuracy; loss, scaled")
+    chart.SetXAxisTitle(_("Step"))
+    chart.SetYAxisTitle(_("On strokes kept aside"))
+    chart.SetXAxisRangeAuto(False)
+    chart.SetYAxisRangeAuto(False)
+    chart.SetYAxisRange(0, 1.05)
     chart.SetLegendVisibility(True)
-    for name, (title, color) in CURVES.items():
-        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"KDSeg {title.lower()}")
+    for set_size in (chart.SetLegendFontSize, chart.SetAxisTitleFontSize, chart.SetAxisLabelFontSize):
+        set_size(POINTS)
+    titles = {"loss": _("Loss, scaled"), "student": _("Student"), "growcut": _("Grow-cut")}
+    for name, color in CURVES.items():
+        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"KDSeg {titles[name].lower()}")
         _fill(table, [])
-        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
+        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", titles[name])
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetXColumnName("step")
         series.SetYColumnName("value")
@@ -97,11 +108,12 @@ def _made(scene: Any) -> Any:
 
 
 def _fill(node: Any, points: list[tuple[int, float]]) -> None:
-    """A table that is empty cannot be plotted: VTK complains of a missing column, so there is always one row."""
+    """VTK complains of an empty table and of a line with one point, at every drawing: there are always two rows."""
     table = node.GetTable()
     while table.GetNumberOfColumns():
         table.RemoveColumn(0)
-    values = np.array(points or [(0, np.nan)], float)
+    rows = points or [(0, np.nan)]
+    values = np.array(rows * 2 if len(rows) == 1 else rows, float)
     for column, name in enumerate(("step", "value")):
         array = numpy_to_vtk(np.ascontiguousarray(values[:, column]), deep=True)
         array.SetName(name)

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
+from slicer_kdseg.protocol.method_settings import SETTINGS
+
 MODULE = "KDSeg"
 Way = Literal["scribble", "atlas"]
 Budget = Literal["2 min", "10 min", "until good"]
@@ -39,6 +41,12 @@ class Choices:
         """The differences from the preset that these choices mean."""
         found: dict[str, Any] = {"seconds": BUDGET_SECONDS[self.budget], "until_good": True}
         return found if self.device == "auto" else {**found, "device": self.device}
+
+
+def way_of(method: str) -> Way:
+    """What a method learns from; an unknown one, of a newer version's scene, is refused when it is to train."""
+    known = SETTINGS.get(method)
+    return "atlas" if known is not None and known.learns_from == "dense" else "scribble"
 
 
 class ChoiceNode:

@@ -26,11 +26,13 @@ from slicer_kdseg.protocol.messages import (
     Warned,
 )
 from slicer_kdseg.protocol.watcher import JobWatcher
+from slicer_kdseg.protocol.words import said
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.fetching import PreviewFetcher
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, preview_nodes
 from slicer_kdseg.scene.signals import SessionSignals
-from slicer_kdseg.scene.state import PreviewShown, SessionState
+from slicer_kdseg.scene.state import PreviewShown, SessionState, job_sentence
 
 JOB = "KDSeg.JobId"
 CASE = "KDSeg.CaseId"
@@ -86,7 +88,7 @@ class JobFollower:
             self._take(event)
         if events:
             self.preview.node.SetAttribute(LAST_EVENT, str(events[-1].id))
-        self._become(trouble=self._watcher.trouble)
+        self._become(trouble=said(self._watcher.trouble))
         if self._watcher.error is not None and self._final is None:
             self._final = StateChanged("failed", self._watcher.error.sentence)
         self.fetcher.drain()
@@ -100,7 +102,7 @@ class JobFollower:
         payload: Payload = event.payload
         match payload:
             case StateChanged(state, sentence):
-                self._become(job_state=state, sentence=sentence or f"The job is {state}.")
+                self._become(job_state=state, sentence=sentence or job_sentence(state))
                 if state in FINAL_STATES:
                     self._final = payload
             case Progress():
@@ -142,7 +144,7 @@ class JobFollower:
         )
 
     def _missed(self, error: KDSegError) -> None:
-        self._signals.warned.emit(f"A preview did not arrive. {error.sentence}")
+        self._signals.warned.emit(_("A preview did not arrive. {sentence}").format(sentence=error.sentence))
 
     def _end(self, final: StateChanged) -> None:
         self.over = True
@@ -150,7 +152,7 @@ class JobFollower:
         for preview in self._previews.values():
             preview.node.SetAttribute("KDSeg.Model", self._model)
         failure = final.sentence if final.state == "failed" else ""
-        sentence = final.sentence or f"The training is {final.state}."
+        sentence = final.sentence or job_sentence(final.state)
         if final.state == "done":
             self._become(fraction=1.0, seconds_left=0.0)
         state = self._become(phase="annotating", job_state=final.state, sentence=sentence, failure=failure, trouble="")

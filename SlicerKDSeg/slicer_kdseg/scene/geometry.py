@@ -18,6 +18,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from slicer_kdseg.protocol.errors import BadAnnotation, BadImage
+from slicer_kdseg.protocol.words import tr as _
 
 Box = tuple[slice, slice, slice]
 LATTICE_TOLERANCE_VOXELS = 0.05  # text headers keep about seven digits
@@ -64,12 +65,16 @@ def array_of_volume(volume: Any) -> np.ndarray:
     """The node's own voxels (D, H, W), not a copy. Raises :class:`BadImage` unless it is one scalar volume."""
     image = volume.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfPoints() == 0:
-        raise BadImage(f"The volume '{volume.GetName()}' holds no voxels; load the image again.")
+        raise BadImage(
+            _("The volume '{volume}' holds no voxels; load the image again.").format(volume=volume.GetName())
+        )
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise BadImage(
-            f"The volume '{volume.GetName()}' has {components} values per voxel (colour, vectors or a time series);"
-            " choose or extract one scalar volume."
+            _(
+                "The volume '{volume}' has {components} values per voxel (colour, vectors or a time"
+                " series); choose or extract one scalar volume."
+            ).format(volume=volume.GetName(), components=components)
         )
     return array_of_image(image)
 
@@ -148,8 +153,10 @@ def voxels_on(image: Any, grid: Grid, names: tuple[str, str]) -> tuple[Box, np.n
     permutes = (np.abs(axes).sum(axis=0) == 1).all() and (np.abs(axes).sum(axis=1) == 1).all()
     if not permutes or max(np.abs(turn - axes).max(), np.abs(ends - np.rint(ends)).max()) > LATTICE_TOLERANCE_VOXELS:
         raise BadAnnotation(
-            f"The labels '{names[0]}' ({own.describe()}) and the image '{names[1]}' ({grid.describe()}) lie on"
-            " different grids; draw on this image, or resample the labels to it first."
+            _(
+                "The labels '{labels}' ({labels_grid}) and the image '{image}' ({image_grid}) lie"
+                " on different grids; draw on this image, or resample the labels to it first."
+            ).format(labels=names[0], labels_grid=own.describe(), image=names[1], image_grid=grid.describe())
         )
     array = array.transpose([int(source) for source in np.abs(axes).argmax(axis=1)])
     array = np.flip(array, tuple(axis for axis in range(3) if axes[axis].sum() < 0))

@@ -14,6 +14,7 @@ import slicer
 
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.geometry import Box, array_of_image, box_of, plain_image
 
 LEVELS = 1000
@@ -37,7 +38,7 @@ class GrowCut:
         """Class ids (D, H, W) uint8 from all ``strokes`` (D, H, W); ``UNLABELLED`` where growing did not reach."""
         seeded = box_of(strokes != UNLABELLED)
         if seeded is None:
-            raise BadAnnotation("There is no stroke to grow from; draw at least one stroke for every class.")
+            raise BadAnnotation(_("There is no stroke to grow from; draw at least one stroke for every class."))
         if self._box is None or not _holds(self._box, seeded):
             self._begin(_with_margin(seeded, strokes.shape))
         assert self._box is not None

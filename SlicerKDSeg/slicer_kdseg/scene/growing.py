@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from slicer_kdseg.protocol import checks
-from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
-from slicer_kdseg.scene.collecting import Collected, ImageVersion
+from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.scene.collecting import Collected, ImageVersion, Snapshot
 from slicer_kdseg.scene.errands import Errands, Failed
+from slicer_kdseg.scene.geometry import array_of_image, new_labelmap
 from slicer_kdseg.scene.growcut import GrowCut
 
 
 @dataclass(frozen=True, eq=False)
 class Grown:
-    """``labels`` (D, H, W) of class ids, ``UNLABELLED`` where growing did not reach; ``shown`` with 0 there."""
+    """``labels`` (D, H, W) of class ids, ``UNLABELLED`` where growing did not reach, None among complete labels.
 
-    labels: np.ndarray
-    shown: np.ndarray
+    ``layer``: an oriented labelmap that shows them, ready to be hung into the scene.
+    """
+
+    collected: Collected
+    labels: np.ndarray | None
+    layer: Any
 
 
 class Growing:
@@ -28,19 +34,26 @@ class Growing:
         self._version: ImageVersion | None = None
         self._grower: GrowCut | None = None
 
-    def grow(self, collected: Collected, then: Callable[[Grown], object], failed: Failed) -> None:
-        """An image seen for the first time is checked before.
+    def grow(self, taken: Snapshot, then: Callable[[Grown], object], failed: Failed) -> None:
+        """An image seen for the first time is checked before; complete labels are collected and nothing grows.
 
         The lane does one errand at a time, so that the grower belongs to it alone.
         """
 
         def work() -> Grown:
-            if self._grower is None or self._version != collected.version:
-                checks.check_image(collected.image, collected.affine)
-                checks.check_fits_memory(collected.image.shape)
-                self._grower = GrowCut(collected.image, collected.spacing_mm)
-                self._version = collected.version
-            labels = self._grower.grow(collected.labels)
-            return Grown(labels, np.where(labels == UNLABELLED, np.uint8(BACKGROUND), labels))
+            collected = taken.collect()
+            labels = self._grown(collected) if collected.kind == "scribble" else None
+            layer = new_labelmap(taken.grid)
+            if labels is not None:
+                np.copyto(array_of_image(layer), labels, where=labels != UNLABELLED)
+            return Grown(collected, labels, layer)
 
         self._errands.send("growcut", work, then, failed)
+
+    def _grown(self, collected: Collected) -> np.ndarray:
+        if self._grower is None or self._version != collected.version:
+            checks.check_image(collected.image, collected.affine)
+            checks.check_fits_memory(collected.image.shape)
+            self._grower = GrowCut(collected.image, collected.spacing_mm)
+            self._version = collected.version
+        return self._grower.grow(collected.labels)

@@ -16,6 +16,7 @@ from vtkmodules.vtkCommonTransforms import vtkGeneralTransform
 
 from slicer_kdseg.protocol.labels import BACKGROUND
 from slicer_kdseg.protocol.messages import Suggestion
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.geometry import grid_of_volume
 
@@ -42,10 +43,10 @@ class NextSlice:
 
 def coverage_hints(annotation: Annotation) -> list[Hint]:
     """One hint per class, background first. Raises :class:`BadAnnotation`."""
-    lines, contract = annotation.coverage(), annotation.contract
+    counts, contract = annotation.voxels_by_slice(), annotation.contract
     return [
-        Hint(id_, contract.by_id(id_).name, contract.by_id(id_).color, not line.endswith("no stroke yet"), line)
-        for id_, line in lines.items()
+        Hint(id_, contract.by_id(id_).name, contract.by_id(id_).color, bool(counts[id_].any()), line)
+        for id_, line in annotation.coverage(counts).items()
     ]
 
 
@@ -58,13 +59,19 @@ def next_slice(annotation: Annotation, suggestion: Suggestion | None = None) -> 
     stroked = np.flatnonzero(np.sum(foreground, axis=0) > 0)
     depth = len(foreground[0])
     if stroked.size == 0:
-        return NextSlice(0, depth // 2, "Nothing is drawn yet: begin in the middle of the volume.")
+        return NextSlice(0, depth // 2, _("Nothing is drawn yet: begin in the middle of the volume."))
     missing = [annotation.contract.by_id(id_).name for id_, count in counts.items() if not count.any()]
     if missing:
         index = int(stroked[stroked.size // 2])
-        return NextSlice(0, index, f"Draw '{missing[0]}' on a slice that already has strokes, if it can be seen there.")
+        return NextSlice(
+            0,
+            index,
+            _("Draw '{name}' on a slice that already has strokes, if it can be seen there.").format(name=missing[0]),
+        )
     index = _middle_of_widest_gap(stroked, depth)
-    return NextSlice(0, index, f"Slice {index + 1} of {depth} is farthest from every stroke.")
+    return NextSlice(
+        0, index, _("Slice {number} of {depth} is farthest from every stroke.").format(number=index + 1, depth=depth)
+    )
 
 
 def look_at(scene: Any, volume: Any, place: NextSlice) -> None:
@@ -75,7 +82,7 @@ def look_at(scene: Any, volume: Any, place: NextSlice) -> None:
         to_world = vtkGeneralTransform()
         slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(transform, None, to_world)
         r, a, s = to_world.TransformPoint((r, a, s))
-    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, r, a, s, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
 
 
 def _drawn_since(counts: dict[int, np.ndarray], suggestion: Suggestion) -> bool:
@@ -85,8 +92,7 @@ def _drawn_since(counts: dict[int, np.ndarray], suggestion: Suggestion) -> bool:
 
 
 def _middle_of_widest_gap(stroked: np.ndarray, depth: int) -> int:
-    """Ends of the volume count as half a gap: nothing lies beyond them."""
-    gaps = [(2 * int(stroked[0]), 0), (2 * (depth - 1 - int(stroked[-1])), depth - 1)]
-    gaps += [(int(b - a), int(a + b) // 2) for a, b in itertools.pairwise(stroked)]
-    width, middle = max(gaps)
+    """An end of the volume bounds a gap like a stroke does: the very last slice seldom shows what is being drawn."""
+    bounds = [-1, *(int(index) for index in stroked), depth]
+    width, middle = max((b - a, (a + b) // 2) for a, b in itertools.pairwise(bounds))
     return middle if width > 1 else int(stroked[0])

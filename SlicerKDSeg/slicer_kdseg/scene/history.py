@@ -38,6 +38,8 @@ class TrainingHistory:
             self.version += 1
 
     def _measured(self, held: HeldOut) -> None:
+        if not held.student:  # a method that learns from finished segmentations keeps no strokes aside
+            return
         self.student = _appended(self.student, (held.step, held.student_mean))
         self.growcut = _appended(self.growcut, (held.step, held.growcut_mean))
         self.version += 1

@@ -16,7 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from slicer_kdseg.protocol.labels import BACKGROUND
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import ANNOTATION, FINISHED, Annotation
+from slicer_kdseg.scene.freezing import frozen_later
 from slicer_kdseg.scene.geometry import grid_of_volume
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
 
@@ -79,26 +81,35 @@ class Review:
         self.reader = reader or _login()
 
     def cases(self) -> list[ReviewCase]:
-        """Every prediction in the scene by the name of its volume, open ones first."""
+        """Every prediction in the scene that holds voxels, by the name of its volume, open ones first."""
         nodes = self._segmentations()
         copies = {node.GetNodeReferenceID(PREDICTION): node for node in nodes if node.GetAttribute(ROLE) == REVIEWED}
         found = []
         for node in nodes:
             volume = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
             labels = node.GetAttribute(FINISHED) and not node.GetAttribute(ROLE)
-            if volume is not None and not labels and node.GetAttribute(ROLE) not in (REVIEWED, ANNOTATION):
+            ours = node.GetAttribute(ROLE) in (REVIEWED, ANNOTATION)
+            if volume is not None and not labels and not ours and _has_voxels(node):
                 found.append(ReviewCase(volume, node, copies.get(node.GetID())))
         return sorted(found, key=lambda case: (case.verdict != "open", case.name.casefold(), case.prediction.GetID()))
 
     def accept(self, case: ReviewCase) -> ReviewCase:
         """Freeze the prediction as it is now; an earlier correction of it is kept instead."""
+        return self.keep(case, self.accept_later(case)())
+
+    def accept_later(self, case: ReviewCase) -> Callable[[], Any]:
+        """The verdict now; what is called on another thread gives the copy for :meth:`keep`."""
         self._speak(case, "corrected" if case.verdict == "corrected" else "accepted")
-        return self._with_copy(case)
+        return self._copied_later(case)
 
     def correct(self, case: ReviewCase) -> ReviewCase:
         """A copy for the segment editor; the prediction itself stays for comparison."""
+        return self.keep(case, self.correct_later(case)())
+
+    def correct_later(self, case: ReviewCase) -> Callable[[], Any]:
+        """:meth:`correct` as :meth:`accept_later`."""
         self._speak(case, "corrected")
-        return self._with_copy(case)
+        return self._copied_later(case)
 
     def reject(self, case: ReviewCase) -> ReviewCase:
         """Not to be used; what the reader had corrected stays in the scene."""
@@ -115,11 +126,12 @@ class Review:
         order = cases[at + 1 :] + cases[: at + 1]
         return next((case for case in order if case.verdict == "open"), None)
 
-    def _with_copy(self, case: ReviewCase) -> ReviewCase:
-        if case.reviewed is not None and self._scene.IsNodePresent(case.reviewed):
+    def keep(self, case: ReviewCase, segmentation: Any) -> ReviewCase:
+        """Put the frozen ``segmentation`` into the scene, unless the case is gone or has a copy already."""
+        if segmentation is None or not all(map(self._scene.IsNodePresent, (case.prediction, case.volume))):
             return case
-        copy = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{case.name} reviewed")
-        copy.GetSegmentation().DeepCopy(case.prediction.GetSegmentation())
+        copy = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", _("{name} reviewed").format(name=case.name))
+        copy.SetAndObserveSegmentation(segmentation)
         copy.CreateDefaultDisplayNodes()
         copy.SetAttribute(ROLE, REVIEWED)
         copy.SetNodeReferenceID(PREDICTION, case.prediction.GetID())
@@ -127,6 +139,11 @@ class Review:
         copy.SetReferenceImageGeometryParameterFromVolumeNode(case.volume)
         copy.SetAndObserveTransformNodeID(case.volume.GetTransformNodeID())
         return ReviewCase(case.volume, case.prediction, copy)
+
+    def _copied_later(self, case: ReviewCase) -> Callable[[], Any]:
+        if case.reviewed is not None and self._scene.IsNodePresent(case.reviewed):
+            return lambda: None
+        return frozen_later(case.prediction.GetSegmentation())
 
     def _speak(self, case: ReviewCase, verdict: Verdict) -> None:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -181,8 +198,8 @@ def _names(node: Any) -> dict[int, str]:
     return {id_: name for id_, name in found.items() if id_ is not None}
 
 
-def has_voxels(node: Any) -> bool:
-    """Whether a segmentation can be compared and reviewed: it holds voxels, not only surfaces."""
+def _has_voxels(node: Any) -> bool:
+    """Whether a segmentation can be compared: surfaces alone cannot."""
     return bool(node.GetSegmentation().ContainsRepresentation(BINARY_LABELMAP))
 
 

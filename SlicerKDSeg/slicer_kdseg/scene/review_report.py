@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slicer_kdseg.protocol.errors import BadAnnotation, OutOfSpace
-from slicer_kdseg.scene.review import ClassDifference, ReviewCase, differences
+from slicer_kdseg.protocol.words import tr as _
+from slicer_kdseg.scene.review import ClassDifference, ReviewCase, differences_later
 
+Row = tuple[str, ...]
 COLUMNS = (
     "case",
     "prediction",
@@ -35,32 +37,49 @@ class ReportFiles:
     page: Path
 
 
-def write_report(cases: Sequence[ReviewCase], folder: Path) -> ReportFiles:
-    """``kdseg_review.csv`` and ``kdseg_review.html`` in ``folder``. Raises :class:`OutOfSpace`."""
-    rows = [row for case in cases for row in _rows(case)]
-    files = ReportFiles(folder / "kdseg_review.csv", folder / "kdseg_review.html")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(rows)
-        files.page.write_text(_page(rows), encoding="utf-8")
-    except OSError as error:
-        raise OutOfSpace(
-            f"The report could not be written to '{folder}' ({error.strerror}); choose another folder or free space."
-        ) from error
-    return files
+class ReviewReport:
+    """The report of ``cases`` as they are now: the scene is asked here, the voxels are compared by :meth:`write`."""
+
+    def __init__(self, cases: Sequence[ReviewCase]) -> None:
+        self._rows = [_rows_later(case) for case in cases]
+        self.cases = len(self._rows)
+        self.done = 0
+
+    def write(self, folder: Path) -> ReportFiles:
+        """``kdseg_review.csv`` and ``kdseg_review.html`` in ``folder``, on any thread; ``done`` counts the cases.
+
+        512 x 512 x 300 voxels take half a second a case. Raises :class:`OutOfSpace`.
+        """
+        rows: list[Row] = []
+        for compare in self._rows:
+            rows += compare()
+            self.done += 1
+        files = ReportFiles(folder / "kdseg_review.csv", folder / "kdseg_review.html")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with files.table.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(COLUMNS)
+                writer.writerows(rows)
+            files.page.write_text(_page(rows), encoding="utf-8")
+        except OSError as error:
+            raise OutOfSpace(
+                _(
+                    "The report could not be written to '{folder}' ({reason}); choose another folder or free space."
+                ).format(folder=folder, reason=error.strerror)
+            ) from error
+        return files
 
 
-def _rows(case: ReviewCase) -> list[tuple[str, ...]]:
+def _rows_later(case: ReviewCase) -> Callable[[], list[Row]]:
     told = [case.prediction.GetAttribute(f"KDSeg.{name}") or "" for name in ("Model", "JobId", "Step")]
     about = (case.name, str(case.prediction.GetName()), *told, case.verdict, case.reader, case.time, case.note)
     try:
-        found = differences(case)
+        compare = differences_later(case)
     except BadAnnotation as error:
-        return [(*about, error.sentence, "", "", "", "")]
-    return [(*about, *_cells(row)) for row in found] or [(*about, "", "", "", "", "")]
+        refused = [(*about, error.sentence, "", "", "", "")]
+        return lambda: refused
+    return lambda: [(*about, *_cells(row)) for row in compare()] or [(*about, "", "", "", "", "")]
 
 
 def _cells(row: ClassDifference) -> tuple[str, ...]:
@@ -68,7 +87,7 @@ def _cells(row: ClassDifference) -> tuple[str, ...]:
     return row.name, f"{row.predicted_ml:.2f}", f"{row.reviewed_ml:.2f}", dice, str(row.changed_voxels)
 
 
-def _page(rows: list[tuple[str, ...]]) -> str:
+def _page(rows: list[Row]) -> str:
     head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in COLUMNS)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import Conflict, KDSegError
 from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, PreviewReady, StateChanged
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job, remembered_others
@@ -60,7 +61,9 @@ class RunningJob:
             lambda: client.job(job.id),
             lambda status: self._resumed(job, status),
             lambda error: session.become(
-                phase="annotating", sentence=f"The training '{job.id}' cannot be followed now.", trouble=error.sentence
+                phase="annotating",
+                sentence=_("The training '{job}' cannot be followed now.").format(job=job.id),
+                trouble=error.sentence,
             ),
         )
 
@@ -96,7 +99,7 @@ class RunningJob:
         """Raises :class:`Conflict` when nothing runs."""
         session = self._session
         if self._follower is None:
-            raise Conflict("No training is running.")
+            raise Conflict(_("No training is running."))
         client, job = session.backend(), self._follower.job.id
         before = session.state.phase
         session.become(phase="ending", sentence=sentence)

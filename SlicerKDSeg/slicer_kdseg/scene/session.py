@@ -15,21 +15,20 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import slicer
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, Conflict, KDSegError
-from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.protocol.messages import (
     AnnotationKind,
     CaseInUse,
 )
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import resolve
+from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.cohort import OtherCase
-from slicer_kdseg.scene.collecting import Collected, collect, collect_others
+from slicer_kdseg.scene.collecting import Snapshot, collect_others, snapshot
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.growing import Growing, Grown
 from slicer_kdseg.scene.history import TrainingHistory
@@ -40,8 +39,6 @@ from slicer_kdseg.scene.running import RunningJob
 from slicer_kdseg.scene.sending import TrainingRequest, join_job, start_job
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import PreviewShown, SessionState
-
-GROWING = "Growing a first segmentation from the strokes."
 
 
 class KDSegSession:
@@ -56,9 +53,11 @@ class KDSegSession:
         self.show_uncertainty = False
         self._client = client
         self.scene = scene
-        self.errands = Errands(("growcut", "network", "orders", "predictions"))
+        self.errands = Errands(("growcut", "network", "orders"))
         self.models = Models(self.backend, self.errands, self.signals, self.become, self.warn)
-        self.predictions = Predictions(scene, self.backend, self.errands, self.signals, self.warn)
+        self.predictions = Predictions(
+            scene, self.backend, self.signals, lambda count: self.become(predicting=count), self.warn
+        )
         self.history = TrainingHistory()
         self.history.follow(self.signals)
         self._growing = Growing(self.errands)
@@ -71,7 +70,11 @@ class KDSegSession:
         """Work on ``annotation`` and its volume; an unfinished job that the scene remembers is followed again."""
         self._leave()
         self.annotation = annotation
-        self.become(phase="annotating", sentence="Draw a few strokes for every class, background too.")
+        if annotation.is_finished:
+            sentence = _("The finished segmentation is open and is only read; other images may take part.")
+        else:
+            sentence = _("Draw a few strokes for every class, background too.")
+        self.become(phase="annotating", sentence=sentence)
         if self._client is not None:
             self.resume()
 
@@ -95,16 +98,15 @@ class KDSegSession:
 
     def preview_growcut(self) -> None:
         """Grow-cut from the strokes into the scene, with no server."""
-        collected = self._collect("scribble")
+        taken = self._snapshot("scribble")
         self._require(self.state.can_train)
-        self._open_preview(collected.contract)
-        self.become(phase="growing", sentence=GROWING, failure="")
+        self.become(phase="growing", sentence=_growing(), failure="")
 
         def show(grown: Grown) -> None:
-            self._show_growcut(grown)
-            self.become(phase="annotating", sentence="Grown from the strokes; nothing has been trained.")
+            self._open_preview(grown)
+            self.become(phase="annotating", sentence=_("Grown from the strokes; nothing has been trained."))
 
-        self._growing.grow(collected, show, self._fail)
+        self._growing.grow(taken, show, self._fail)
 
     def request_training(
         self,
@@ -127,25 +129,22 @@ class KDSegSession:
         resolve(method, preset, settings)
         unlabelled = collect_others(other_volumes)
         request = TrainingRequest(method, preset, settings or {}, other_cases, unlabelled, labelled)
-        collected = self._collect(kind)
-        self._open_preview(collected.contract)
+        taken = self._snapshot(kind)
         self._running.unwanted = False
-        self.become(phase="growing", sentence=GROWING, failure="", method=method)
-
-        def send(grown: np.ndarray | None) -> None:
-            self.become(phase="sending", sentence="Sending image and strokes to the backend.")
-            self.errands.send(
-                "network", lambda: start_job(client, collected, grown, request), self._running.follow, self._fail
-            )
+        sentence = _growing() if kind == "scribble" else _("Reading the labels.")
+        self.become(phase="growing", sentence=sentence, failure="", method=method)
 
         def show_and_send(grown: Grown) -> None:
-            self._show_growcut(grown)
-            send(grown.labels)
+            self._open_preview(grown)
+            self.become(phase="sending", sentence=_("Sending image and annotation to the backend."))
+            self.errands.send(
+                "network",
+                lambda: start_job(client, grown.collected, grown.labels, request),
+                self._running.follow,
+                self._fail,
+            )
 
-        if kind == "scribble":
-            self._growing.grow(collected, show_and_send, self._fail)
-        else:
-            send(None)
+        self._growing.grow(taken, show_and_send, self._fail)
 
     def send_correction(self) -> None:
         """All that is drawn as a new revision into the running job; strokes with fresh grow-cut."""
@@ -153,46 +152,47 @@ class KDSegSession:
         follower = self._running.follower
         assert follower is not None
         client, job = self.backend(), follower.job
-        collected = self._collect(SETTINGS[job.method].learns_from if job.method in SETTINGS else "scribble")
-        if collected.contract.ids != follower.preview.contract.ids:
+        taken = self._snapshot(SETTINGS[job.method].learns_from if job.method in SETTINGS else "scribble")
+        if taken.contract.ids != follower.preview.contract.ids:
             raise BadAnnotation(
-                "Classes were added or removed after this training began; stop it and train again with the new classes."
+                _(
+                    "Classes were added or removed after this training began; stop it and train again with"
+                    " the new classes."
+                )
             )
 
-        def send(grown: Grown | None) -> None:
-            before, labels = self.state.revision, grown.labels if grown is not None else None
+        def send(grown: Grown) -> None:
+            before = self.state.revision
             self.errands.send(
                 "network",
-                lambda: join_job(client, job, collected, labels, before),
+                lambda: join_job(client, job, grown.collected, grown.labels, before),
                 lambda revision: self.become(revision=revision),
                 self.warn,
             )
 
-        if collected.kind == "scribble":
-            self._growing.grow(collected, send, self.warn)
-        else:
-            send(None)
+        self._growing.grow(taken, send, self.warn)
 
     def stop(self) -> None:
         """End the training and keep the best model so far."""
-        self._running.order(lambda client, job: client.stop(job), "Stopping; the best model so far is kept.")
+        self._running.order(lambda client, job: client.stop(job), _("Stopping; the best model so far is kept."))
 
     def cancel(self) -> None:
         """End the training and discard what it has learnt; the strokes stay."""
         if self.state.phase == "sending":
             self._running.unwanted = True
-            self.become(phase="ending", sentence="Cancelling as soon as the backend has answered.")
+            self.become(phase="ending", sentence=_("Cancelling as soon as the backend has answered."))
         elif self._running.follower is None:
             self.errands.forget()
-            self.become(phase="annotating", sentence="Cancelled before anything was trained.")
+            self.become(phase="annotating", sentence=_("Cancelled before anything was trained."))
         else:
-            self._running.order(lambda client, job: client.cancel(job), "Cancelling.")
+            self._running.order(lambda client, job: client.cancel(job), _("Cancelling."))
 
     def drain(self) -> None:
         """Called by the host's clock on the scene's thread: hand over what has arrived meanwhile."""
         if self.annotation is not None and not self._present():
-            self._leave("The volume or its annotation was removed; a running job goes on in the backend.")
+            self._leave(_("The volume or its annotation was removed; a running job goes on in the backend."))
         self.errands.drain()
+        self.predictions.drain()
         self._running.drain()
 
     def close(self) -> None:
@@ -200,37 +200,42 @@ class KDSegSession:
         self.scene.RemoveObserver(self._closing)
         self._leave()
         self.errands.close()
+        self.predictions.close()
 
     # Behind the verbs
 
-    def _collect(self, kind: AnnotationKind) -> Collected:
+    def _snapshot(self, kind: AnnotationKind) -> Snapshot:
         if self.annotation is None:
-            raise Conflict("There is no volume to work on; choose one and draw strokes on it.")
-        return collect(self.annotation, kind, self.automatic_background)
+            raise Conflict(_("There is no volume to work on; choose one and draw strokes on it."))
+        return snapshot(self.annotation, kind, self.automatic_background)
 
-    def _open_preview(self, contract: LabelContract) -> None:
+    def _open_preview(self, grown: Grown) -> None:
+        """What was grown is shown; complete labels are not, and an earlier preview of them stays."""
         assert self.annotation is not None
-        self.preview = PreviewSegmentation(self.scene, self.annotation.volume, contract)
-
-    def _show_growcut(self, grown: Grown) -> None:
-        assert self.preview is not None
-        self.preview.show(grown.shown)
+        self.preview = PreviewSegmentation(self.scene, self.annotation.volume, grown.collected.contract, grown.layer)
+        if grown.labels is None:
+            return
+        self.preview.show_layer(grown.layer)
         self.preview.attribute(Provenance(method="growcut", source="growcut"))
         self.become(preview_source="growcut", preview_step=0)
-        self.signals.preview_arrived.emit(PreviewShown("growcut", 0, 0, "Grown from the strokes, before any training."))
+        self.signals.preview_arrived.emit(
+            PreviewShown("growcut", 0, 0, _("Grown from the strokes, before any training."))
+        )
 
     def backend(self) -> BackendClient:
         if self._client is None:
-            raise BackendUnreachable("No backend is connected; start one or enter its address.")
+            raise BackendUnreachable(_("No backend is connected; start one or enter its address."))
         return self._client
 
     def _require(self, allowed: bool) -> None:
         if not allowed:
-            raise Conflict(f"This is not possible now: {self.state.sentence or self.state.phase}")
+            raise Conflict(
+                _("This is not possible now: {reason}").format(reason=self.state.sentence or self.state.phase)
+            )
 
     def _fail(self, error: KDSegError) -> None:
         """The request came to nothing; strokes and what is shown stay."""
-        self.become(phase="annotating", sentence="Nothing is being trained.", failure=error.sentence)
+        self.become(phase="annotating", sentence=_("Nothing is being trained."), failure=error.sentence)
         self.signals.failed.emit(error.sentence)
 
     def warn(self, error: KDSegError) -> None:
@@ -253,8 +258,14 @@ class KDSegSession:
 
     def _scene_closed(self) -> None:
         job = self.state.job_id if self._running.follower is not None else ""
-        went_on = f" The training '{job}' goes on in the backend." if job else ""
-        self._leave(f"The scene was closed.{went_on} Open an image, or the saved scene, to go on.")
+        if job:
+            sentence = _(
+                "The scene was closed. The training '{job}' goes on in the backend. Open an image, or the saved scene,"
+                " to go on."
+            ).format(job=job)
+        else:
+            sentence = _("The scene was closed. Open an image, or the saved scene, to go on.")
+        self._leave(sentence)
 
     def _leave(self, sentence: str = "") -> None:
         """Forget volume, preview and job, and whatever is under way for them."""
@@ -264,4 +275,9 @@ class KDSegSession:
             self.preview.release()
         self.annotation = self.preview = None
         self._growing = Growing(self.errands)
-        self.become_all(SessionState(sentence=sentence or SessionState.sentence, models=self.state.models))
+        left = SessionState(models=self.state.models, predicting=self.state.predicting)
+        self.become_all(dataclasses.replace(left, sentence=sentence) if sentence else left)
+
+
+def _growing() -> str:
+    return _("Growing a first segmentation from the strokes.")

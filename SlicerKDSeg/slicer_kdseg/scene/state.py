@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from slicer_kdseg.protocol.messages import HeldOut, JobState, JobStatus, ModelInfo, PreviewSource, Suggestion
+from slicer_kdseg.protocol.words import tr as _
 
 Phase = Literal["empty", "annotating", "growing", "sending", "training", "ending"]
+
+
+def job_sentence(state: JobState) -> str:
+    """What a job does where the backend says no more than its state."""
+    return {
+        "queued": _("The training waits for its turn."),
+        "preparing": _("The training is being prepared."),
+        "training": _("The job is training."),
+        "validating": _("The model is being checked."),
+        "done": _("The training is over."),
+        "stopped": _("Stopped; the best model so far was kept."),
+        "cancelled": _("Cancelled; your strokes are as they were."),
+        "failed": _("The training failed."),
+        "interrupted": _("The training was interrupted; it goes on when the backend starts again."),
+    }[state]
 
 
 @dataclass(frozen=True)
@@ -16,10 +32,11 @@ class SessionState:
 
     ``trouble`` is not empty while the backend cannot be reached; the job is followed again by itself.
     ``revision`` is the newest annotation sent, ``joined_revision`` the newest the running job has taken.
+    ``predicting``: other images that a model is still to segment.
     """
 
     phase: Phase = "empty"
-    sentence: str = "Choose a volume to annotate."
+    sentence: str = field(default_factory=lambda: _("Choose an image to annotate."))
     failure: str = ""
     trouble: str = ""
     job_id: str = ""
@@ -37,12 +54,13 @@ class SessionState:
     suggestion: Suggestion | None = None
     current_model: int | None = None
     models: tuple[ModelInfo, ...] = ()
+    predicting: int = 0
 
     def of_job(self, status: JobStatus, revision: int) -> SessionState:
         """The state at the moment a job begins, or is found again; models and the shown preview stay."""
         return SessionState(
             phase="training",
-            sentence=status.sentence or "The job is in the queue.",
+            sentence=status.sentence or job_sentence("queued"),
             job_id=status.id,
             job_state=status.state,
             method=status.method,
@@ -55,6 +73,7 @@ class SessionState:
             preview_step=self.preview_step,
             current_model=self.current_model,
             models=self.models,
+            predicting=self.predicting,
         )
 
     @property

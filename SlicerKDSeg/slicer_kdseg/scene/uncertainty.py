@@ -11,6 +11,9 @@ from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume, new_vol
 ROLE = "KDSeg.Role"
 UNCERTAINTY = "uncertainty"
 SOURCE = "KDSeg.SourceVolume"
+OPACITY = 0.7  # as the foreground of a slice view
+SURE_BELOW = 40  # of 255: there the image is left as it is
+FULLY_RED = 200
 
 
 class UncertaintyVolume:
@@ -43,4 +46,14 @@ def _made(scene: Any, volume: Any) -> Any:
     node.SetAttribute(ROLE, UNCERTAINTY)
     node.SetNodeReferenceID(SOURCE, volume.GetID())
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    _show_in_red(node.GetDisplayNode())
     return node
+
+
+def _show_in_red(display: Any) -> None:
+    """Half red where doubt begins, so that little of it is seen on a dark image too."""
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRed")
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(2 * (FULLY_RED - SURE_BELOW), SURE_BELOW)
+    display.SetApplyThreshold(True)
+    display.SetThreshold(SURE_BELOW, 255)

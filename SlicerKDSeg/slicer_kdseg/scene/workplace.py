@@ -1,32 +1,40 @@
-"""What all panels of one module share: session, choices, review, backend, and the clock that drains them.
+"""What all panels of one face share: session, choices and backend; the host's clock calls :meth:`Workplace.tick`.
 
-Reloading the module makes a new workplace over the same scene and the same backend: the job is found again.
+A face that is made anew makes a new workplace over the same scene and the same backend: the job is found again.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import qt
-import slicer
-
-from slicer_kdseg.desktop.backend_link import BackendLink
-from slicer_kdseg.desktop.backend_python import BackendPython
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, BadImage, KDSegError
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.method_settings import SETTINGS
-from slicer_kdseg.scene.annotation import BACKGROUND_CLASS, Annotation, choose_finished, find_annotation, new_annotation
-from slicer_kdseg.scene.choices import ChoiceNode, Choices
+from slicer_kdseg.protocol.words import tr as _
+from slicer_kdseg.scene.annotation import (
+    BACKGROUND_CLASS,
+    Annotation,
+    choose_finished,
+    find_annotation,
+    find_finished,
+    new_annotation,
+)
+from slicer_kdseg.scene.backend_link import BackendLink
+from slicer_kdseg.scene.backend_python import BackendPython
+from slicer_kdseg.scene.choices import ChoiceNode, Choices, Way, way_of
 from slicer_kdseg.scene.cohort import chosen_cases
 from slicer_kdseg.scene.displaying import show_as_chosen
+from slicer_kdseg.scene.guidance import NextSlice, look_at, next_slice
 from slicer_kdseg.scene.results import find_preview
 from slicer_kdseg.scene.session import KDSegSession
 from slicer_kdseg.scene.signals import Signal
 from slicer_kdseg.scene.state import PreviewShown
+from slicer_kdseg.scene.uncertainty import find_uncertainty
 
-TICK_MILLISECONDS = 50
+STROKES, ONE_CASE = "scribble", "one_shot"  # the two methods that a panel offers without unfolding anything
 FIRST_CLASSES = LabelContract((BACKGROUND_CLASS, LabelClass(1, "class 1", (0.90, 0.45, 0.20))))
 
 
@@ -51,10 +59,6 @@ class Workplace:
         ]
         if link.client is not None:
             self.session.connect(link.client)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(TICK_MILLISECONDS)
-        self._timer.connect("timeout()", self.tick)
-        self._timer.start()
 
     # What the user chose
 
@@ -71,7 +75,32 @@ class Workplace:
             self.chosen.emit(choices)
         return choices
 
+    def learn_by(self, method: str) -> None:
+        """Choose a method, and with it what it learns from: strokes, or a finished segmentation of the image."""
+        self.choose(method=method, preset=Choices.preset, way=way_of(method))
+        self.open()
+
+    def give(self, way: Way) -> None:
+        """Choose what the user gives; a method that cannot learn from it makes way for one that can."""
+        if way == way_of(self.choices.method):
+            self.choose(way=way)
+            self.open()
+        else:
+            self.learn_by(STROKES if way == "scribble" else ONE_CASE)
+
     # What there is to work on
+
+    def open(self) -> None:
+        """The chosen image with its strokes or its finished segmentation; nothing if it is not there (any more)."""
+        choices = self.choices
+        volume = self.scene.GetNodeByID(choices.volume) if choices.volume else None
+        if volume is None:
+            return
+        finished = find_finished(self.scene, volume) if choices.way == "atlas" else None
+        if finished is not None:
+            self.work_with_labels(volume, finished)
+        else:
+            self.work_on(volume)
 
     def work_on(self, volume: Any) -> None:
         """Its annotation is found again, or made with a background and one class to begin with."""
@@ -95,15 +124,19 @@ class Workplace:
         """Start a local backend first if there is none. Raises :class:`KDSegError` before anything is sent."""
         choices = self.choices
         if choices.method not in SETTINGS:
-            raise BackendUnreachable(f"This version knows no method '{choices.method}'; choose another one.")
+            raise BackendUnreachable(
+                _("This version knows no method '{method}'; choose another one.").format(method=choices.method)
+            )
         if self.session.annotation is None:
-            raise BadImage("There is no volume to work on; choose one in the tab Annotate.")
+            raise BadImage(_("There is no volume to work on; choose one in the tab Annotate."))
         self.session.automatic_background = choices.automatic_background
         kind = SETTINGS[choices.method].learns_from
-        if kind == "dense" and self.session.annotation.looks_like_strokes:
+        if kind == "dense" and not self.session.annotation.is_finished:
             raise BadAnnotation(
-                f"The method '{choices.method}' learns from a finished segmentation, and these are strokes: choose the"
-                " finished one in the tab Annotate, or 'Scribbles → student'."
+                _(
+                    "'{choice}' learns from a finished segmentation, and these are strokes: choose the finished one in"
+                    " the tab Annotate, or 'Scribbles → student'."
+                ).format(choice=_("One labelled case → student") if choices.method == ONE_CASE else choices.method)
             )
 
         def request() -> None:
@@ -124,7 +157,40 @@ class Workplace:
             self._pending = request
             self.link.start_local(self.python())
         else:
-            raise BackendUnreachable("The backend on the other machine is not connected; press Connect.")
+            raise BackendUnreachable(_("The backend on the other machine is not connected; press Connect."))
+
+    def correct(self) -> None:
+        """Raises :class:`KDSegError` before anything is sent."""
+        self.session.send_correction()
+        self.say(_("What you drew was sent; the training takes it up at its next step."))
+
+    def cancel(self) -> None:
+        if self.waits_for_backend:
+            self.forget_request()
+        else:
+            self.session.cancel()
+
+    def grow_after_a_stroke(self) -> None:
+        """Grow-cut, if it is wanted and nothing is being trained; a class that lacks strokes is no failure yet."""
+        choices = self.choices
+        if choices.grow_while_drawing and self.session.state.can_train:
+            self.session.automatic_background = choices.automatic_background
+            with contextlib.suppress(KDSegError):  # the hints say so already
+                self.session.preview_growcut()
+
+    def go_to_next_slice(self) -> NextSlice:
+        """Move all views to where strokes help most. Raises :class:`BadImage`."""
+        annotation = self.session.annotation
+        if annotation is None:
+            raise BadImage(_("Choose an image first."))
+        place = next_slice(annotation, self.session.state.suggestion)
+        look_at(self.scene, annotation.volume, place)
+        return place
+
+    def unsure_volume(self) -> Any | None:
+        """Where the student is unsure of the open image, if it has said so yet."""
+        annotation = self.session.annotation
+        return find_uncertainty(self.scene, annotation.volume) if annotation is not None else None
 
     def forget_request(self) -> None:
         """The user cancelled before the backend was there, or it could not be started."""
@@ -139,11 +205,11 @@ class Workplace:
         """The current model on every other volume chosen; returns how many. Raises :class:`KDSegError`."""
         models = [model for model in self.session.state.models if model.current]
         if not models:
-            raise BackendUnreachable("There is no current model yet; train one first.")
+            raise BackendUnreachable(_("There is no current model yet; train one first."))
         found = (self.scene.GetNodeByID(id_) for id_ in self.choices.others)
         nodes = [node for node in found if node is not None]
         if not nodes:
-            raise BadImage("There are no other images; choose some in the tab Train.")
+            raise BadImage(_("There are no other images; choose some in the tab Train."))
         for node in nodes:
             self.session.predictions.predict(node, models[0])
         return len(nodes)
@@ -161,7 +227,7 @@ class Workplace:
 
     def _predicted(self, volume: Any) -> None:
         show_as_chosen(find_preview(self.scene, volume), self.choices)
-        self.say(f"'{volume.GetName()}' was segmented.")
+        self.say(_("'{volume}' was segmented.").format(volume=volume.GetName()))
 
     def say(self, sentence: str) -> None:
         self.said.emit(sentence)
@@ -169,6 +235,7 @@ class Workplace:
     # The clock
 
     def tick(self) -> None:
+        """Every 50 ms or so, on the scene's thread."""
         self.link.drain()
         if self._pending is not None and not self.link.state.busy and self.link.state.stage != "connected":
             self.forget_request()  # it could not be started; the link has said why
@@ -178,7 +245,6 @@ class Workplace:
 
     def close(self) -> None:
         """The panels go; strokes stay in the scene, a job goes on in the backend."""
-        self._timer.stop()
         for disconnect in self._disconnect:
             disconnect()
         self.session.close()
@@ -197,8 +263,3 @@ class Workplace:
             pending()
         except KDSegError as error:
             self.say(error.sentence)
-
-
-def close_with_slicer(link: BackendLink) -> None:
-    """End the local backend when Slicer ends, whichever way."""
-    slicer.app.connect("aboutToQuit()", link.close)

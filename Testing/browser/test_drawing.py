@@ -1,0 +1,149 @@
+"""Tools, keys, classes, views: what the mouse does to the scene."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from Testing.browser.conftest import COUNTING, Served, User
+
+COUNTS = "session.annotation.read().counts"
+OFFSET = "space.views.slices[0].get_slice_value()"
+
+
+@pytest.mark.slow
+def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+    served = serve()
+    user = visit(served)
+    user.open_sample()
+    keyboard = user.page.keyboard
+
+    bare = image_at(user, 0.40, 0.475)
+    user.stroke(1, (0.35, 0.45), (0.45, 0.50))
+    user.page.mouse.move(5, 5)
+    shines_through(user, bare, served.ask("session.annotation.contract.by_id(1).color"))
+    painted = served.ask(COUNTS)["1"]
+    user.click("Erase")
+    user.drag((0.40, 0.475), (0.45, 0.50))
+    served.until(f"{COUNTS}.get(1, 0) < {painted}")
+    keyboard.press("Control+z")
+    served.until(f"{COUNTS}.get(1, 0) == {painted}")
+    keyboard.press("Control+z")
+    served.until(f"not {COUNTS}")
+    keyboard.press("Control+y")
+    served.until(f"{COUNTS}.get(1, 0) == {painted}")
+
+    keyboard.press("d")
+    served.until("space.tools.shown.tool == 'draw'")
+    user.stroke(1, (0.60, 0.40), (0.70, 0.40), (0.70, 0.50), (0.60, 0.50))
+    drawn = served.ask(COUNTS)["1"]
+    assert drawn > painted + 100  # an outline is filled
+    assert served.ask("len(session.annotation.read().drawn)") == 1
+    user.click("Scissors: cut away through all slices")
+    user.drag((0.55, 0.35), (0.75, 0.35), (0.75, 0.55), (0.55, 0.55))
+    served.until(f"{COUNTS}.get(1, 0) <= {painted}")
+
+    user.click("Add class")
+    served.until("len(session.annotation.contract.foreground) == 2")
+    keyboard.press("p")
+    served.until("space.tools.shown.tool == 'paint'")
+    user.stroke(2, (0.50, 0.40), (0.55, 0.43))
+    user.page.get_by_role("button", name="Remove class 2").click()
+    served.until("len(session.annotation.contract.foreground) == 1")
+    keyboard.press("Control+z")
+    served.until(f"{COUNTS}.get(2, 0) > 0")
+    user.page.get_by_role("button", name="Show or hide class 2").click()
+    served.until("not space.annotate.shown.classes[2].visible")
+    user.shot("drawn")
+
+    before = served.ask(OFFSET)
+    keyboard.press("ArrowUp")
+    served.until(f"{OFFSET} > {before}")
+    keyboard.press("n")
+    served.until(f"space.annotate.shown.next_sentence and {OFFSET} == {before}")  # where the strokes are
+    user.sees(served.ask("space.annotate.shown.next_sentence"))
+    field = served.ask("list(space.views.slices[0].get_view_node().GetFieldOfView())")
+    zoom(user)
+    served.until(f"list(space.views.slices[0].get_view_node().GetFieldOfView()) != {field}")
+    user.choose("Window", "Lung")
+    served.until("session.annotation.volume.GetDisplayNode().GetWindow() == 1400")
+    brush = served.ask("space.tools.shown.brush_mm")
+    keyboard.press("]")
+    served.until(f"space.tools.shown.brush_mm > {brush}")
+    user.click("Axial view alone, or all four")
+    served.until("space.views.shown.arrangement == 'axial'")
+    user.shot("alone")
+    user.click("Light or dark")
+    served.until("space.server.state.theme == 'light'")
+    user.click("Axial view alone, or all four")
+    served.until("space.views.shown.arrangement == 'four'")
+    user.shot("light")
+
+
+def image_at(user: User, x: float, y: float) -> tuple[int, ...]:
+    """Once the image is seen there: grey and not black."""
+    end = time.monotonic() + 20
+    while max(seen := user.pixel(x, y)) - min(seen) > 3 or not seen[0]:
+        assert time.monotonic() < end, f"{seen} is not grey"
+    return seen
+
+
+def shines_through(user: User, bare: tuple[int, ...], color: list[float]) -> None:
+    """The image is seen under a stroke of ``color``: both are mixed half and half."""
+    mixed = (255 * np.array(color) + np.array(bare)) / 2
+    end = time.monotonic() + 20
+    while np.abs(np.array(seen := user.pixel(0.40, 0.475)) - mixed).max() > 25:
+        assert time.monotonic() < end, f"{seen} is not {mixed}"
+
+
+def zoom(user: User) -> None:
+    """Right drag upwards in the axial view."""
+    box = user.page.locator(".kdseg-view-Red").bounding_box()
+    assert box is not None
+    mouse = user.page.mouse
+    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"])
+    mouse.down(button="right")
+    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.3 * box["height"], steps=6)
+    mouse.up(button="right")
+
+
+@pytest.mark.slow
+def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+    served = serve(*COUNTING)
+    user = visit(served)
+    user.open_sample()
+    user.stroke(1, (0.35, 0.45), (0.45, 0.50))
+    user.page.get_by_label("Grow a preview while I draw").check()
+    user.stroke(1, (0.66, 0.40), (0.70, 0.46))
+    served.until("session.preview is not None and int(session.preview.labels.any())")
+    assert served.ask("session.state.job_id") == ""
+    user.tab("Train")
+    user.click("Train")
+    served.until("session.state.preview_source == 'student'")
+
+    display = "session.preview.node.GetDisplayNode()"
+    user.page.get_by_label("Outline only").check()
+    served.until(f"not {display}.GetVisibility2DFill()")
+    user.page.get_by_label("Show preview").uncheck()
+    served.until(f"not {display}.GetVisibility()")
+    user.page.get_by_label("Show preview").check()
+    user.page.get_by_label("Outline only").uncheck()
+    served.until(f"{display}.GetVisibility2DFill()")
+    slider = user.page.get_by_role("slider", name="Opacity of the preview")
+    slider.focus()
+    slider.press("End")
+    served.until(f"{display}.GetOpacity2DFill() == 1.0")
+
+    user.page.get_by_label("Where it is unsure").check()
+    unsure = "scene.GetNodeByID(space.views.slices[0].get_foreground_volume_id() or '')"
+    served.until(f"{unsure} is not None and {unsure}.GetAttribute('KDSeg.Role') == 'uncertainty'")
+    surfaces = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetAttribute('KDSeg.Role') == 'surface']"
+    served.until(f"sum(n.GetPolyData().GetNumberOfCells() for n in {surfaces}) > 0")
+    assert served.ask(f"[bool(n.GetSaveWithScene()) for n in {surfaces}]") == [False]
+    user.shot("shown")
+    user.click("Cancel")
+    served.until("session.state.phase == 'annotating'")
+    assert served.ask("session.state.job_state") == "cancelled"

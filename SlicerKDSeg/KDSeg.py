@@ -10,7 +10,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 
 class KDSeg(ScriptedLoadableModule):
@@ -38,10 +37,9 @@ def register_sample_data():
     register(os.path.join(os.path.dirname(__file__), "Resources", "Icons"))
 
 
-class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class KDSegWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.panel = None
 
     def setup(self):
@@ -50,9 +48,8 @@ class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.panel = ModulePanel(slicer.mrmlScene, self.resourcePath)
         self.layout.addWidget(self.panel.widget)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.on_scene_closing)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.on_scene_changed)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.on_scene_changed)
+        if self.parent.isEntered:  # reloaded while it is shown: Slicer does not say so again
+            self.enter()
 
     def enter(self):
         self.panel.enter()
@@ -61,16 +58,9 @@ class KDSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.exit()
 
     def cleanup(self):
-        self.removeObservers()
         if self.panel is not None:
             self.panel.close()
             self.panel = None
-
-    def on_scene_closing(self, caller, event):
-        self.panel.scene_closing()
-
-    def on_scene_changed(self, caller, event):
-        self.panel.scene_changed()
 
 
 class KDSegTest(ScriptedLoadableModuleTest):

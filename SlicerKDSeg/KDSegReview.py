@@ -8,7 +8,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 
 class KDSegReview(ScriptedLoadableModule):
@@ -25,10 +24,9 @@ class KDSegReview(ScriptedLoadableModule):
         self.parent.acknowledgementText = _("Part of KDSeg.")
 
 
-class KDSegReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class KDSegReviewWidget(ScriptedLoadableModuleWidget):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.panel = None
 
     def setup(self):
@@ -37,9 +35,8 @@ class KDSegReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.panel = ReviewModulePanel(slicer.mrmlScene, self.resourcePath)
         self.layout.addWidget(self.panel.widget)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.on_scene_closing)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.on_scene_changed)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.on_scene_changed)
+        if self.parent.isEntered:  # reloaded while it is shown: Slicer does not say so again
+            self.enter()
 
     def enter(self):
         self.panel.enter()
@@ -48,16 +45,9 @@ class KDSegReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.exit()
 
     def cleanup(self):
-        self.removeObservers()
         if self.panel is not None:
             self.panel.close()
             self.panel = None
-
-    def on_scene_closing(self, caller, event):
-        self.panel.scene_closing()
-
-    def on_scene_changed(self, caller, event):
-        self.panel.scene_changed()
 
 
 class KDSegReviewTest(ScriptedLoadableModuleTest):

@@ -40,7 +40,7 @@ def a_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deskt
 @pytest.fixture
 def a_link(a_desktop: Desktop, tmp_path: Path) -> Iterator[Any]:
     """A local backend whose training only counts; what a click starts is this one."""
-    from slicer_kdseg.desktop import backend_link
+    from slicer_kdseg.scene import backend_link
 
     root = tmp_path / "KDSeg"
     link = backend_link.the_link(root, ("--training", "counting_training:run", "--no-probe"))

@@ -1,7 +1,12 @@
-"""Write the lists of files in the CMakeLists.txt anew from the tree: ``python Testing/desktop/list_files.py``."""
+"""Write the CMakeLists.txt anew where they repeat others: lists of files, and the address of ``KDSeg.json``.
+
+``python Testing/desktop/list_files.py``. The catalogue reads whole lines of ``CMakeLists.txt``, so that the address
+has to stand in them; its one source is ``scm_url``.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +26,7 @@ def main() -> None:
         KDSEG_REVIEW_RESOURCES=[REVIEW[1]],
         KDSEG_PRESETS=[f"Resources/Presets/{name}" for name in found(ROOT / "Resources" / "Presets", ".json")],
     )
+    set_address(ROOT / "CMakeLists.txt")
     rewrite(BACKEND / "CMakeLists.txt", TRAINING_BACKEND_SCRIPTS=found(BACKEND, ".py"))
 
 
@@ -34,6 +40,18 @@ def rewrite(cmake: Path, **lists: Iterable[str]) -> None:
     for name, files in lists.items():
         block = f"set({name}\n" + "".join(f"  {file}\n" for file in files) + "  )"
         text = re.sub(rf"set\({name}\n.*?\n  \)", lambda _, block=block: block, text, flags=re.DOTALL)
+    cmake.write_text(text, encoding="utf-8")
+
+
+def repository() -> str:
+    """Owner and name, as ``KDSeg.json`` has them."""
+    url = json.loads((ROOT / "KDSeg.json").read_text(encoding="utf-8"))["scm_url"]
+    return str(url).removeprefix("https://github.com/").removesuffix(".git")
+
+
+def set_address(cmake: Path) -> None:
+    text = cmake.read_text(encoding="utf-8")
+    text = re.sub(r"(https://(?:github|raw\.githubusercontent)\.com/)[^/#\s]+/[^/#\s]+", rf"\g<1>{repository()}", text)
     cmake.write_text(text, encoding="utf-8")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +22,6 @@ Wait = Callable[..., None]
 @pytest.fixture
 def a_panel(the_module: Module, a_volume: Any) -> Any:
     return the_module.open().panel
-
-
-@pytest.fixture
-def a_web_page() -> Iterator[str]:
-    class Page(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"<html>Please log in</html>"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-def answer_of(panel: Any, wait: Wait, address: str, token: str = "") -> str:
-    ui = panel.backend.ui
-    ui.remoteButton.click()
-    ui.addressEdit.text, ui.tokenEdit.text = address, token
-    ui.testButton.click()
-    wait(lambda: not panel.workplace.link.state.busy)
-    return str(ui.linkLabel.text)
-
-
-def test_the_connection_test_names_the_cause(a_panel: Any, wait: Wait, a_web_page: str, tmp_path: Path) -> None:
-    assert "nothing listens there" in answer_of(a_panel, wait, "127.0.0.1:9")
-    assert "not a KDSeg backend" in answer_of(a_panel, wait, a_web_page)
-    assert "certificate is not trusted or it does not speak https" in answer_of(a_panel, wait, f"https://{a_web_page}")
-    with LocalBackend(tmp_path / "other", options=("--no-probe",)) as backend:
-        assert "token" in answer_of(a_panel, wait, backend.url, "wrong")
-        assert "KDSeg 0.1.0 answers" in answer_of(a_panel, wait, backend.url, backend.token)
-    a_panel.backend.ui.addressEdit.text = "ftp://nowhere"
-    a_panel.backend.ui.testButton.click()
-    assert "is not the address of a backend" in a_panel.ui.messageLabel.text
 
 
 def test_a_connection_elsewhere_trains_there(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
@@ -110,7 +66,7 @@ def test_nothing_is_sent_to_a_strange_host_without_consent(
 def test_train_without_what_is_needed_offers_to_install(
     a_panel: Any, wait: Wait, draw: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slicer_kdseg.desktop import backend_python
+    from slicer_kdseg.scene import backend_python
 
     monkeypatch.setitem(backend_python.NEEDED, "kdseg_no_such_package", "kdseg-no-such-package>=1")
     a_panel.train.ui.trainButton.click()
@@ -122,19 +78,21 @@ def test_train_without_what_is_needed_offers_to_install(
     assert not a_panel.workplace.waits_for_backend
 
 
-def fake_python(tmp_path: Path, script: str) -> Any:
+def fake_python(tmp_path: Path, script: str, pip: str = "23.2") -> Any:
     """An interpreter that lacks one package and whose pip does as ``script`` says."""
-    from slicer_kdseg.desktop.backend_python import BackendPython
+    from slicer_kdseg.scene.backend_python import BackendPython
 
     file = tmp_path / "python"
-    file.write_text(f'#!/bin/sh\nif [ "$1" = "-c" ]; then echo \'[[3, 12], ["monai"]]\'; exit 0; fi\n{script}\n')
+    look = 'if [ "$1" = "-c" ]; then echo \'[[3, 12], ["monai"]]\'; exit 0; fi'
+    version = f'if [ "$3" = "--version" ]; then echo "pip {pip} from here"; exit 0; fi'
+    file.write_text(f"#!/bin/sh\n{look}\n{version}\n{script}\n")
     file.chmod(0o755)
     return BackendPython(str(file), {"PATH": "/usr/bin:/bin"}, is_slicers=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for pip")
 def test_an_installation_that_fails_or_is_cancelled_says_so(a_link: Any, wait: Wait, tmp_path: Path) -> None:
-    from slicer_kdseg.desktop.backend_install import Installation
+    from slicer_kdseg.scene.backend_install import Installation
 
     told: list[str] = []
     with pytest.raises(BackendUnreachable, match="No space left"):
@@ -157,9 +115,20 @@ def test_an_installation_that_fails_or_is_cancelled_says_so(a_link: Any, wait: W
     assert "was cancelled" in a_link.state.sentence
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for pip")
+@pytest.mark.parametrize(("pip", "bar"), [("23.2.1", "off"), ("25.0", "raw")])
+def test_a_long_download_says_how_far_it_is(a_desktop: Desktop, tmp_path: Path, pip: str, bar: str) -> None:
+    from slicer_kdseg.scene.backend_install import Installation
+
+    told: list[str] = []
+    says = 'echo "the bar is $PIP_PROGRESS_BAR"; echo "Downloading torch-2.9 (900 MB)"; echo "Progress 450 of 900"'
+    Installation(fake_python(tmp_path, says, pip), ["torch>=2.8"]).run(told.append)
+    assert told == [f"the bar is {bar}", "Downloading torch-2.9 (900 MB)", "Downloading torch-2.9 (900 MB): 50 %"]
+
+
 def test_torch_comes_first_and_by_the_extension_where_it_is_there(a_desktop: Desktop) -> None:
-    from slicer_kdseg.desktop.backend_install import Installation
-    from slicer_kdseg.desktop.backend_python import BackendPython
+    from slicer_kdseg.scene.backend_install import Installation
+    from slicer_kdseg.scene.backend_python import BackendPython
 
     python = BackendPython("python", {}, is_slicers=True)
     chosen = Installation(python, ["torch>=2.8", "monai>=1.6"], chosen_torch=True).commands
@@ -172,8 +141,19 @@ def test_torch_comes_first_and_by_the_extension_where_it_is_there(a_desktop: Des
     assert not Installation(python, []).commands
 
 
+def test_the_python_that_was_entered_is_the_one_that_is_checked(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
+    from slicer_kdseg.scene.backend_python import chosen_python
+
+    python = fake_python(tmp_path, "exit 1")
+    a_panel.backend.ui.pythonEdit.currentPath = python.executable
+    a_panel.backend.ui.lookButton.click()
+    wait(lambda: not a_panel.workplace.link.state.busy)
+    assert "needs 1 more packages: monai" in a_panel.backend.ui.linkLabel.text
+    assert "PYTHONHOME" not in chosen_python(python.executable, {"PYTHONHOME": "/slicer"}).environment
+
+
 def test_a_python_that_is_none_or_too_old_is_refused(a_desktop: Desktop, tmp_path: Path) -> None:
-    from slicer_kdseg.desktop.backend_python import BackendPython, chosen_python, look
+    from slicer_kdseg.scene.backend_python import BackendPython, chosen_python, look
 
     with pytest.raises(BackendUnreachable, match="There is no Python at"):
         chosen_python(str(tmp_path / "nothing"), {})
@@ -186,7 +166,7 @@ def test_a_python_that_is_none_or_too_old_is_refused(a_desktop: Desktop, tmp_pat
 
 
 def test_a_graphics_card_that_cannot_be_used_is_explained(a_desktop: Desktop) -> None:
-    from slicer_kdseg.desktop.backend_remote import device_sentence
+    from slicer_kdseg.scene.backend_remote import device_sentence
 
     def info(*devices: DeviceInfo) -> BackendInfo:
         return BackendInfo("kdseg", 1, "0.1.0", ("scribble",), devices, ())

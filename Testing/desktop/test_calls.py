@@ -15,11 +15,17 @@ ROOT = Path(__file__).parents[2]
 PANELS = ROOT / "SlicerKDSeg" / "slicer_kdseg" / "desktop"
 SHELLS = (ROOT / "SlicerKDSeg" / "KDSeg.py", ROOT / "SlicerKDSeg" / "KDSegReview.py")
 UI = ROOT / "SlicerKDSeg" / "Resources" / "UI"
+SELF_TEST = ROOT / "Testing" / "slicer" / "KDSegSelfTest.py"
+PARENTS = {
+    "ScriptedLoadableModule": "qSlicerScriptedLoadableModule",
+    "ScriptedLoadableModuleWidget": "qSlicerAbstractModuleWidget",
+}
 LIST = Path(__file__).with_name("slicer_calls.txt")
 FOREIGN = ("qMRML", "ctk")
 KNOWN_OBJECTS = {
     "_editor": "qMRMLSegmentEditorWidget",
     "editor": "qMRMLSegmentEditorWidget",
+    "effect": "qSlicerSegmentEditorAbstractEffect",
     "logic": "SampleDataLogic",
 }
 IN_SLICERS_MODULE = ("slicer.util", "slicer.app", "slicer.mrmlScene", "slicer.modules")
@@ -34,9 +40,10 @@ def listed() -> dict[str, str]:
 def used() -> set[str]:
     classes = widget_classes()
     found = set()
-    for file in (*PANELS.glob("*.py"), *SHELLS):
+    for file in (*PANELS.glob("*.py"), *SHELLS, SELF_TEST):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         found |= names_of_modules(tree) | names_of_widgets(tree, classes) | signals_of(tree, classes)
+        found |= signals_of_the_application(tree) | inherited(tree)
     return found | in_ui_files()
 
 
@@ -69,7 +76,8 @@ def names_of_widgets(tree: ast.AST, classes: dict[str, str]) -> set[str]:
             parts = dotted(node).split(".")
             owner = parts[-2] if len(parts) > 1 else ""
             kind = KNOWN_OBJECTS.get(owner) if "ui" not in parts else classes.get(owner)
-            if kind and kind.startswith((*FOREIGN, "SampleData")) and parts[-1] not in FROM_QT:
+            of_qt = parts[-1] in FROM_QT and (kind or "").startswith(FOREIGN)
+            if kind and kind.startswith((*FOREIGN, "SampleData", "qSlicer")) and not of_qt:
                 found.add(f"{kind}.{parts[-1]}")
     return {name for name in found if name.partition(".")[2] not in own_methods()}
 
@@ -88,6 +96,34 @@ def signals_of(tree: ast.AST, classes: dict[str, str]) -> set[str]:
             for widget, signal, _ in ast.literal_eval(node.value):
                 if classes[widget].startswith(FOREIGN):
                     found.add(f"{classes[widget]}.{signal}")
+    return found
+
+
+def signals_of_the_application(tree: ast.AST) -> set[str]:
+    """``slicer.app.connect("aboutToQuit()", …)``: a name that is wrong is only printed."""
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and dotted(node.func) == "slicer.app.connect"
+    ]
+    return {f"slicer.app.{ast.literal_eval(call.args[0])}" for call in calls}
+
+
+def inherited(tree: ast.AST) -> set[str]:
+    """What the shells take from Slicer's base classes and from the C++ object behind them, ``self.parent``."""
+    found = set()
+    for shell in ast.walk(tree):
+        base = getattr(shell.bases[0], "id", "") if isinstance(shell, ast.ClassDef) and shell.bases else ""
+        if not base.startswith("ScriptedLoadableModule"):
+            continue
+        own = {node.name for node in ast.walk(shell) if isinstance(node, ast.FunctionDef)}
+        names = [dotted(node).split(".") for node in ast.walk(shell) if isinstance(node, ast.Attribute)]
+        stored = {dotted(node) for node in ast.walk(shell) if isinstance(getattr(node, "ctx", None), ast.Store)}
+        for first, *rest in names:
+            if [first, rest[0]] == ["self", "parent"] and len(rest) > 1:
+                found.add(f"{PARENTS[base]}.{rest[1]}")
+            elif (first == base and rest != ["__init__"]) or (
+                first == "self" and rest[0] not in own and f"self.{rest[0]}" not in stored
+            ):
+                found.add(f"{base}.{rest[0]}")
     return found
 
 

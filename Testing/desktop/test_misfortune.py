@@ -15,7 +15,7 @@ import pytest
 import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.headless.files import open_scene, save_scene
 from slicer_kdseg.protocol.client import BackendClient
-from slicer_kdseg.protocol.local import left_running
+from slicer_kdseg.protocol.local import LocalBackend, left_running
 from Testing.desktop.standin.application import Desktop, Module
 from Testing.desktop.standin.pythonqt import unwrap
 
@@ -46,8 +46,10 @@ def test_a_killed_backend_is_said_and_start_goes_on(a_training_panel: Any, wait:
     job, step = session.state.job_id, session.state.step
     os.kill(link._local.pid, signal.SIGKILL)
     wait(lambda: "ended unexpectedly" in panel.backend.ui.linkLabel.text)
-    assert "Press Start" in panel.backend.ui.linkLabel.text
+    assert not panel.train.ui.backendArea.collapsed, "the button to press is in there"
+    assert "Press Start backend" in panel.backend.ui.linkLabel.text
     wait(lambda: bool(panel.train.ui.failureLabel.text))
+    assert "goes on from its last checkpoint" in panel.train.ui.stateLabel.text
     assert np.array_equal(strokes(panel), before)
     panel.backend.ui.startButton.click()
     wait(lambda: session.state.phase == "training" and session.state.step > step and not session.state.trouble, 60)
@@ -55,9 +57,45 @@ def test_a_killed_backend_is_said_and_start_goes_on(a_training_panel: Any, wait:
     assert not panel.train.ui.failureLabel.text
 
 
+def test_a_server_that_is_pulled_and_comes_back_elsewhere(
+    the_module: Module, a_volume: Any, draw: Callable[..., None], wait: Wait, tmp_path: Path
+) -> None:
+    options = ("--training", "counting_training:run", "--no-probe")
+    panel = the_module.open().panel
+    session, ui = panel.workplace.session, panel.backend.ui
+    for d in (3, 6):
+        draw(session.annotation, 0, d, 3, slice(4, 44))
+        draw(session.annotation, 1, d, 13, slice(10, 18))
+    before = strokes(panel)
+    ui.remoteButton.click()
+
+    def connect(backend: LocalBackend) -> None:
+        ui.addressEdit.text, ui.tokenEdit.text = backend.url, backend.token
+        ui.connectButton.click()
+        wait(lambda: panel.workplace.link.state.address == backend.url, 60)
+
+    with LocalBackend(tmp_path / "elsewhere", options=options) as backend:
+        connect(backend)
+        panel.train.ui.trainButton.click()
+        wait(lambda: session.state.phase == "training" and session.state.preview_source == "student", 60)
+        job, step = session.state.job_id, session.state.step
+        panel.train.ui.backendArea.collapsed = True
+    wait(lambda: bool(panel.train.ui.failureLabel.text))
+    assert not panel.train.ui.backendArea.collapsed, "the address to correct is in there"
+    assert np.array_equal(strokes(panel), before)
+    with LocalBackend(tmp_path / "elsewhere", options=options) as backend:
+        connect(backend)
+        wait(lambda: session.state.phase == "training" and session.state.step > step and not session.state.trouble, 60)
+        assert session.state.job_id == job
+        panel.train.ui.cancelButton.click()
+        wait(lambda: session.state.can_train)
+
+
 def test_a_closed_scene_says_that_the_training_goes_on(
     a_training_panel: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
 ) -> None:
+    from slicer_kdseg.desktop.train_panel import CHART_EVERY_TICKS
+
     panel, before = a_training_panel, strokes(a_training_panel)
     job = panel.workplace.session.state.job_id
     save_scene(a_desktop.host, tmp_path / "scene.mrb")
@@ -65,6 +103,9 @@ def test_a_closed_scene_says_that_the_training_goes_on(
     wait(lambda: f"'{job}' goes on in the backend" in panel.train.ui.stateLabel.text)
     assert unwrap(panel.annotate.ui.editor).segmentationNode() is None
     assert not panel.train.ui.trainButton.enabled
+    for _ in range(CHART_EVERY_TICKS + 1):
+        panel.workplace.tick()
+    assert a_desktop.scene.GetFirstNodeByClass("vtkMRMLPlotChartNode") is None, "the curves belong to the other scene"
     panel.train.ui.trainButton.enabled = True
     panel.train.ui.trainButton.click()
     assert "no volume to work on" in panel.ui.messageLabel.text

@@ -12,12 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from Testing.desktop.list_files import repository
+
 ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "SlicerKDSeg"
 CMAKE = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 ENTRY = json.loads((ROOT / "KDSeg.json").read_text(encoding="utf-8"))
-PREFIX = "https://raw.githubusercontent.com/SlicerKDSeg/SlicerKDSeg/main/"
+REPOSITORY = repository()
+PREFIX = f"https://raw.githubusercontent.com/{REPOSITORY}/main/"
 AT_FILE_SCOPE = sys.stdlib_module_names | {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "SimpleITK"}
+SCHEMA = (
+    "https://raw.githubusercontent.com/Slicer/Slicer/main/Schemas/slicer-extension-catalog-entry-schema-v1.0.1.json#"
+)
+DECLARES = ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef | ast.Assign | ast.AnnAssign
 SHELLS = (EXTENSION / "KDSeg.py", EXTENSION / "KDSegReview.py")
 
 
@@ -82,6 +89,9 @@ def test_the_entry_of_the_catalogue() -> None:
         *("$schema", "build_dependencies", "build_subdirectory", "category"),
         *("scm_revision", "scm_url", "tier"),
     }
+    assert ENTRY["$schema"] == SCHEMA
+    assert all(isinstance(name, str) for name in ENTRY["build_dependencies"])
+    assert {type(ENTRY[key]) for key in ("scm_url", "scm_revision", "build_subdirectory")} == {str}
     assert ENTRY["category"] == "Segmentation"
     assert ENTRY["tier"] in (1, 3, 5)
     assert re.match(r"(https|git)://[^/]+/.+/Slicer\w+\.git$", ENTRY["scm_url"])
@@ -104,6 +114,15 @@ def test_the_lines_that_the_catalogue_reads() -> None:
         assert re.search(rf'^set\(EXTENSION_{word} "[^"\n]+"\)$', CMAKE, re.M)
     depends = re.search(r'set\(EXTENSION_DEPENDS "([^"]+)"\)', CMAKE)[1].split()
     assert depends == ENTRY["build_dependencies"]
+
+
+def test_the_address_has_one_source() -> None:
+    """``scm_url`` of the entry; ``list_files.py`` carries it to the other lines."""
+    assert f'"https://github.com/{REPOSITORY}#readme"' in CMAKE
+    found = re.findall(r"https://(?:github|raw\.githubusercontent)\.com/([^/\s]+/[^/#\s]+)", CMAKE)
+    assert set(found) == {REPOSITORY}
+    elsewhere = (*ROOT.glob("*.md"), *(ROOT / "Resources").rglob("*.md"), *EXTENSION.rglob("*.py"))
+    assert not [path.name for path in elsewhere if REPOSITORY in path.read_text(encoding="utf-8")]
 
 
 def local(url: str) -> Path:
@@ -141,10 +160,31 @@ def test_what_slicer_imports_of_us_needs_nothing_beyond_what_slicer_brings() -> 
     for package in ("desktop", "scene", "protocol"):
         for file in (EXTENSION / "slicer_kdseg" / package).glob("*.py"):
             for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                does_nothing = isinstance(node, DECLARES) or isinstance(getattr(node, "value", None), ast.Constant)
+                assert does_nothing, f"{file.name}:{node.lineno} is run when it is imported"
                 if isinstance(node, ast.ImportFrom):
                     assert (node.module or "").partition(".")[0] in allowed, file.name
                 if isinstance(node, ast.Import):
                     assert {alias.name.partition(".")[0] for alias in node.names} <= allowed, file.name
+
+
+def test_the_questions_of_the_reviewers_can_be_answered_with_yes() -> None:
+    """Those of ExtensionsIndex's scripts/extension_ai_analysis.py that a file can answer; the page answers the rest."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    description = re.search(r'set\(EXTENSION_DESCRIPTION "([^"]+)"\)', CMAKE)[1]
+    assert description.count(". ") >= 1
+    assert len(readme.split("\n\n")[1]) > 100, "a short description"
+    assert re.search(r"!\[[^\]]+\]\(Resources/Screenshots/\w+\.png\)", readme)
+    for title in ("KDSeg", "KDSeg Review"):
+        assert re.search(rf"^\| \*\*{title}\*\* \| \S+ \S+", readme, re.M), "one sentence for each module"
+    assert "## How to cite" in readme
+    assert "(Resources/Documentation/tutorial.md)" in readme
+    assert "Sample Data" in (ROOT / "Resources" / "Documentation" / "tutorial.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in EXTENSION.rglob("*.py"))
+    assert "pip_install" not in code
+    page = (ROOT / "Resources" / "Documentation" / "catalogue.md").read_text(encoding="utf-8")
+    for asked in ("executable code", "upload data", "at import", "file scope", "pip and torch", "Disk"):
+        assert asked in page
 
 
 def test_no_text_of_the_panels_is_built_before_it_is_translated() -> None:

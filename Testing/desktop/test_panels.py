@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -180,18 +181,67 @@ def test_a_finished_segmentation_is_the_labelled_case(a_panel: Any, a_desktop: D
     assert unwrap(a_panel.annotate.ui.editor).segmentationNode() is node
 
 
-def test_a_folder_of_images_takes_part(a_panel: Any, tmp_path: Path) -> None:
+def test_the_two_big_choices_open_what_they_learn_from(a_drawn_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    panel, train = a_drawn_panel, a_drawn_panel.train.ui
+    session, editor = panel.workplace.session, unwrap(panel.annotate.ui.editor)
+    drawn = session.annotation.node
+    train.oneCaseButton.click()
+    assert panel.annotate.ui.atlasButton.checked
+    assert "Choose the segmentation that is complete" in panel.annotate.ui.coverageLabel.text
+    train.trainButton.click()
+    assert "and these are strokes" in panel.ui.messageLabel.text
+    node = a_desktop.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "finished")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(a_volume)
+    node.GetSegmentation().AddEmptySegment("", "liver")
+    unwrap(panel.annotate.ui.atlasSelector).setCurrentNode(node)
+    assert panel.annotate.ui.coverageLabel.text == "○ liver: no stroke yet"
+    train.scribblesButton.click()
+    assert (session.annotation.node, editor.segmentationNode()) == (drawn, drawn)
+    train.methodBox.setCurrentText("supervised")
+    assert (session.annotation.node, editor.segmentationNode()) == (node, node)
+    panel.annotate.ui.scribbleButton.click()
+    assert train.scribblesButton.checked
+    panel.annotate.ui.atlasButton.click()
+    assert train.oneCaseButton.checked
+
+
+def test_strokes_without_background_are_not_taken_for_complete_either(a_panel: Any, draw: Draw) -> None:
+    """Background is added where it is safe, so that many draw none."""
+    draw(a_panel.workplace.session.annotation, 1, 3, 13, slice(10, 18))
+    a_panel.train.ui.oneCaseButton.click()
+    a_panel.train.ui.trainButton.click()
+    assert "and these are strokes" in a_panel.ui.messageLabel.text
+
+
+def test_what_was_said_goes_with_the_next_click(a_panel: Any) -> None:
+    a_panel.train.ui.folderButton.click()
+    assert a_panel.ui.messageLabel.text
+    a_panel.train.ui.tenMinutesButton.click()
+    assert not a_panel.ui.messageLabel.text
+    a_panel.train.ui.folderButton.click()
+    a_panel.ui.tabs.currentIndex = 2
+    assert not a_panel.ui.messageLabel.text
+
+
+def test_a_folder_of_images_takes_part_one_by_one(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
     import slicerio
 
     folder = tmp_path / "cases" / "images"
     folder.mkdir(parents=True)
-    (folder / "one.nrrd").write_bytes((Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd").read_bytes())
+    for name in ("one", "two"):
+        (folder / f"{name}.nrrd").write_bytes((Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd").read_bytes())
     a_panel.train.ui.folderButton.click()
     assert a_panel.ui.messageLabel.text == "Choose a folder with images first."
     a_panel.train.ui.folderEdit.currentPath = str(tmp_path / "cases")
     a_panel.train.ui.folderButton.click()
-    assert a_panel.ui.messageLabel.text == "1 images were loaded and take part."
-    assert len(a_panel.workplace.choices.others) == 1
+    assert not a_panel.workplace.choices.others, "the click itself loads nothing"
+    wait(lambda: a_panel.ui.messageLabel.text.endswith("1 of 2."))
+    wait(lambda: a_panel.ui.messageLabel.text.endswith("2 of 2."))
+    assert len(a_panel.workplace.choices.others) == 2
+    (folder / "three.nrrd").write_text("no image")
+    a_panel.train.ui.folderButton.click()
+    wait(lambda: "'three.nrrd' cannot be read" in a_panel.ui.messageLabel.text)
+    assert a_panel.train.ui.folderButton.enabled
 
 
 def test_every_button_in_every_state(a_drawn_panel: Any, wait: Wait, tmp_path: Path) -> None:
@@ -213,7 +263,9 @@ def test_every_button_in_every_state(a_drawn_panel: Any, wait: Wait, tmp_path: P
 
 def test_the_review_module_needs_no_backend(the_review_module: Module, a_volume: Any, a_desktop: Desktop) -> None:
     panel = the_review_module.open().panel
-    assert panel.review.ui.countLabel.text == "0 of 0 cases have a verdict."
+    assert panel.review.ui.countLabel.text == "There is no case to review yet."
+    panel.review.ui.nextButton.click()
+    assert panel.message.text == "There is no case to review yet."
     for button in buttons(panel):
         if button.enabled:
             button.click()
@@ -238,10 +290,13 @@ def test_review_by_buttons(
     panel.review.note_written()
     ui.correctButton.click()
     editor = unwrap(ui.reviewEditor)
+    wait(lambda: editor.segmentationNode() is not None)
     assert editor.segmentationNode() is not preview.node
     assert editor.segmentationNode().GetName() == "abdomen reviewed"
     ui.reportEdit.currentPath = str(tmp_path / "report")
     ui.reportButton.click()
+    wait(lambda: "The report is in" in panel.message.text)
+    assert ui.reportButton.enabled
     assert "left border" in (tmp_path / "report" / "kdseg_review.csv").read_text()
     wait(lambda: ui.differenceTable.rowCount == 1)
     assert ui.differenceTable.item(0, 3).text() == "1.000"
@@ -333,3 +388,19 @@ def test_no_request_is_made_on_the_main_thread(
     a_drawn_panel.backend.ui.testButton.click()
     wait(lambda: not a_drawn_panel.workplace.link.state.busy)
     assert on_main == []
+
+
+def test_an_image_that_is_loaded_while_the_panel_is_seen_is_taken(
+    the_module: Module, a_desktop: Desktop, wait: Wait
+) -> None:
+    panel = the_module.open().panel
+    assert panel.workplace.session.annotation is None
+    image = new_volume(a_desktop.scene, "late", np.zeros((4, 20, 24), np.float32), np.eye(4))
+    wait(lambda: panel.workplace.session.annotation is not None)
+    assert panel.workplace.session.annotation.volume is image
+    assert panel.annotate.ui.volumeSelector.currentNode() is image
+
+
+def test_nothing_is_logged_by_the_threads_that_talk_to_a_backend(a_panel: Any) -> None:
+    """Slicer's log handler makes Qt objects in whatever thread logs, at the level DEBUG."""
+    assert not logging.getLogger("urllib3.connectionpool").isEnabledFor(logging.DEBUG)

@@ -10,16 +10,17 @@ from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
-from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
-from slicer_kdseg.scene.guidance import coverage_hints, look_at, next_slice
+from slicer_kdseg.scene.guidance import coverage_hints
 from slicer_kdseg.scene.state import SessionState
 from slicer_kdseg.scene.watching import StrokeWatch
+from slicer_kdseg.scene.workplace import Workplace
 
 ROLE = "KDSeg.Role"
 AFTER_A_STROKE_MILLISECONDS = 300
+AFTER_LOADING_MILLISECONDS = 200
 BINDINGS = (
     ("volumeSelector", "currentNodeChanged(vtkMRMLNode*)", "volume_chosen"),
     ("scribbleButton", "clicked()", "scribbles_chosen"),
@@ -38,6 +39,8 @@ class AnnotatePanel:
         self._place = workplace
         self._watch: StrokeWatch | None = None
         self._watched: Any = None
+        self._seen = False
+        self._way = workplace.choices.way
         self.editor = EditorHost(self.ui.editor, workplace.scene, "KDSeg")
         widget.setMRMLScene(workplace.scene)
         bind(self.ui, BINDINGS, self, workplace.say)
@@ -45,6 +48,10 @@ class AnnotatePanel:
         self._after_stroke.setSingleShot(True)
         self._after_stroke.setInterval(AFTER_A_STROKE_MILLISECONDS)
         self._after_stroke.connect("timeout()", self.stroke_drawn)
+        self._after_loading = qt.QTimer()
+        self._after_loading.setSingleShot(True)
+        self._after_loading.setInterval(AFTER_LOADING_MILLISECONDS)
+        self._after_loading.connect("timeout()", self.take_image)
         self._disconnect = [
             workplace.session.signals.state_changed.connect(self.show),
             workplace.chosen.connect(self.show_choices),
@@ -58,28 +65,22 @@ class AnnotatePanel:
         volume = self.ui.volumeSelector.currentNode()
         if volume is not None:
             self._place.choose(volume=volume.GetID())
-            self._open()
+            self._place.open()
 
     def scribbles_chosen(self) -> None:
-        self._place.choose(way="scribble", method="scribble")
-        self._open()
+        self._place.give("scribble")
 
     def labels_chosen(self) -> None:
-        self._place.choose(way="atlas")
-        self._open()
+        self._place.give("atlas")
 
     def atlas_chosen(self) -> None:
-        if self._place.choices.way == "atlas":
-            self._open()
+        volume, atlas = self.ui.volumeSelector.currentNode(), self.ui.atlasSelector.currentNode()
+        if self._place.choices.way == "atlas" and volume is not None and atlas is not None:
+            self._place.work_with_labels(volume, atlas)
+            self._show_hints()
 
     def go_to_next_slice(self) -> None:
-        annotation = self._place.session.annotation
-        if annotation is None:
-            self._place.say(_("Choose an image first."))
-            return
-        place = next_slice(annotation, self._place.session.state.suggestion)
-        look_at(self._place.scene, annotation.volume, place)
-        self.ui.nextSliceLabel.text = place.sentence
+        self.ui.nextSliceLabel.text = self._place.go_to_next_slice().sentence
 
     def growing_chosen(self) -> None:
         self._place.choose(grow_while_drawing=self.ui.growBox.checked)
@@ -93,20 +94,14 @@ class AnnotatePanel:
     def stroke_drawn(self) -> None:
         """A little after the last stroke: hints, and grow-cut if it is wanted and nothing is being trained."""
         self._show_hints()
-        session, choices = self._place.session, self._place.choices
-        if not (choices.grow_while_drawing and session.state.can_train):
-            return
-        session.automatic_background = choices.automatic_background
-        try:
-            session.preview_growcut()
-        except KDSegError:
-            return  # a class lacks strokes: the hints say so already
+        self._place.grow_after_a_stroke()
 
     def show(self, state: SessionState) -> None:
         annotation = self._place.session.annotation
         node = annotation.node if annotation is not None else None
         if node is not self._watched:
             self._watched = node
+            self._edit()
             self._watch_strokes()
             self._show_hints()
         self.ui.nextSliceButton.enabled = annotation is not None
@@ -126,18 +121,33 @@ class AnnotatePanel:
             ui.growBox.checked = choices.grow_while_drawing
             ui.backgroundBox.checked = choices.automatic_background
         ui.atlasSelector.visible = ui.atlasLabel.visible = choices.way == "atlas"
+        if choices.way != self._way:  # the same segmentation may stay open, with another brush
+            self._way = choices.way
+            self._edit()
+            self._show_hints()
 
     # Coming and going
 
     def enter(self) -> None:
-        """The panel is seen. The first image is taken if there is one and none was chosen."""
-        if self._place.session.annotation is None:
-            if not self._place.choices.volume:
-                self._choose_first_volume()
-            self._open()
+        """The panel is seen."""
+        self._seen = True
+        self.take_image()
         self.editor.wake()
 
+    def take_image(self) -> None:
+        """The first image, if there is one and none was chosen."""
+        if self._place.session.annotation is None and self._seen:
+            if not self._place.choices.volume:
+                self._choose_first_volume()
+            self._place.open()
+
+    def node_added(self) -> None:
+        """Perhaps an image, loaded by somebody who has opened the module already; its voxels come a little later."""
+        if self._place.session.annotation is None and self._seen:
+            self._after_loading.start()
+
     def leave(self) -> None:
+        self._seen = False
         self.editor.sleep()
 
     def scene_closing(self) -> None:
@@ -148,6 +158,7 @@ class AnnotatePanel:
         for disconnect in self._disconnect:
             disconnect()
         self._after_stroke.stop()
+        self._after_loading.stop()
         self._end_watch()
         self.editor.sleep()
 
@@ -155,27 +166,18 @@ class AnnotatePanel:
         nodes = self._place.scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
         nodes.UnRegister(None)
         for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
-            if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(ROLE):
+            if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(ROLE) or node.GetImageData() is None:
                 continue
             self._place.choose(volume=node.GetID())
             return
 
-    def _open(self) -> None:
-        """Volume and annotation into session and editor; nothing if the image is not there (any more)."""
-        choices = self._place.choices
-        volume = self._place.scene.GetNodeByID(choices.volume) if choices.volume else None
-        if volume is None:
-            return
-        atlas = self.ui.atlasSelector.currentNode() if choices.way == "atlas" else None
-        if atlas is not None:
-            self._place.work_with_labels(volume, atlas)
-        else:
-            self._place.work_on(volume)
+    def _edit(self) -> None:
+        """The editor follows the session, whichever tab has opened what it works on."""
         annotation = self._place.session.annotation
         if annotation is not None:
             first = annotation.contract.foreground
             segment = annotation.segment_id_of(first[0].id) if first else ""
-            self.editor.edit(volume, annotation.node, choices.way, segment)
+            self.editor.edit(annotation.volume, annotation.node, self._place.choices.way, segment)
 
     def _show_hints(self) -> None:
         annotation = self._place.session.annotation
@@ -188,7 +190,12 @@ class AnnotatePanel:
         except KDSegError as error:
             self.ui.coverageLabel.text = error.sentence
             return
-        self.ui.coverageLabel.text = "\n".join(("✓ " if hint.drawn else "○ ") + hint.sentence for hint in hints)
+        lines = [("✓ " if hint.drawn else "○ ") + hint.sentence for hint in hints]
+        if self._place.choices.way == "atlas" and not annotation.is_finished:
+            lines = [_("Choose the segmentation that is complete; what you see in the list below are your strokes.")]
+        elif self._place.choices.way == "atlas" and not hints[0].drawn:
+            del lines[0]  # nobody draws the background of a finished segmentation
+        self.ui.coverageLabel.text = "\n".join(lines)
 
     def _watch_strokes(self) -> None:
         self._end_watch()

@@ -13,9 +13,9 @@ Row = tuple[str, str, str]
 def bind(ui: Any, table: Sequence[Row], panel: Any, say: Callable[[str], object]) -> None:
     """Connect every row (widget, Qt signal, method of ``panel``).
 
-    Methods take no arguments and read their widgets. A :class:`KDSegError` is an answer, not a fault: its sentence
-    goes to ``say``. Anything else is a fault of ours and reaches Slicer's Python console. A signal that does not
-    exist is only printed by PythonQt, so its answer is checked.
+    Methods take no arguments and read their widgets. What was said of an earlier click is taken back first. A
+    :class:`KDSegError` is an answer, not a fault: its sentence goes to ``say``. Anything else is a fault of ours and
+    reaches Slicer's Python console. A signal that does not exist is only printed by PythonQt, so its answer is checked.
     """
     for widget, signal, method in table:
         if getattr(ui, widget).connect(signal, _slot(getattr(panel, method), say)) is False:
@@ -24,6 +24,7 @@ def bind(ui: Any, table: Sequence[Row], panel: Any, say: Callable[[str], object]
 
 def _slot(method: Callable[[], object], say: Callable[[str], object]) -> Callable[..., None]:
     def slot(*_: Any) -> None:
+        say("")
         try:
             method()
         except KDSegError as error:

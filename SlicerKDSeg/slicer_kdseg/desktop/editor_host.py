@@ -14,7 +14,8 @@ from slicer_kdseg.scene.editing import WAYS, editor_node
 class EditorHost:
     """``editor`` is a qMRMLSegmentEditorWidget; ``tag`` names its node, one for every panel.
 
-    Made before the editor is given its scene: what it selects by itself then is kept in the node.
+    Made before the editor is given its scene: what it selects by itself then is kept in the node. What the editor
+    shows is said here and not in the .ui file, because without a node it complains.
     """
 
     def __init__(self, editor: Any, scene: Any, tag: str) -> None:
@@ -25,6 +26,8 @@ class EditorHost:
         editor.segmentationNodeSelectorVisible = False
         editor.sourceVolumeNodeSelectorVisible = False
         editor.switchToSegmentationsButtonVisible = False
+        editor.specifyGeometryButtonVisible = False
+        editor.maskingSectionVisible = False
         editor.maximumNumberOfUndoStates = 30
         editor.setEffectNameOrder(["Paint", "Draw", "Erase"])
         editor.unorderedEffectsVisible = True

@@ -7,36 +7,42 @@ from typing import Any
 
 import ctk
 import slicer
+from slicer.i18n import tr as _
 
 from slicer_kdseg.protocol.errors import BadImage
-
-SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha")
-NOT_IMAGES = (".seg.nrrd",)
+from slicer_kdseg.scene.image_files import image_files
 
 
-def load_images(path: str) -> list[Any]:
-    """Every image of the folder, or of its subfolder ``images``. Raises :class:`BadImage`."""
-    folder = Path(path)
-    if not path or not folder.is_dir():
-        raise BadImage("Choose a folder with images first.")
-    folder = folder / "images" if (folder / "images").is_dir() else folder
-    files = [file for file in sorted(folder.iterdir()) if is_image(file)]
-    if not files:
-        raise BadImage(f"'{folder}' holds no image; images end with {', '.join(SUFFIXES)}.")
-    volumes = []
-    for file in files:
+class FolderImages:
+    """Every image of the folder, or of its subfolder ``images``, one at a call: between two files Slicer stays alive.
+
+    Raises :class:`BadImage` for what is no folder with images.
+    """
+
+    def __init__(self, path: str) -> None:
+        if not path:
+            raise BadImage(_("Choose a folder with images first."))
+        self._left = list(image_files(Path(path)))
+        self.count, self.done = len(self._left), 0
+
+    @property
+    def over(self) -> bool:
+        return not self._left
+
+    def load_one(self) -> Any:
+        """The next one's volume node. Raises :class:`BadImage`, and the rest stays where it is."""
+        file = self._left.pop(0)
         try:
-            volumes.append(slicer.util.loadVolume(str(file)))
+            volume = slicer.util.loadVolume(str(file), properties={"show": False})  # views stay as they are
         except RuntimeError as error:
-            raise BadImage(f"'{file.name}' cannot be read as an image; take it out of the folder.") from error
-    return volumes
+            self._left.clear()
+            raise BadImage(
+                _("'{name}' cannot be read as an image; take it out of the folder.").format(name=file.name)
+            ) from error
+        self.done += 1
+        return volume
 
 
 def only_folders(edit: Any) -> None:
     """Let a ctkPathLineEdit offer folders instead of files."""
     edit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Drives
-
-
-def is_image(file: Path) -> bool:
-    name = file.name.lower()
-    return name.endswith(SUFFIXES) and not name.endswith(NOT_IMAGES)

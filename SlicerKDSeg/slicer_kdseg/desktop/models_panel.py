@@ -11,11 +11,11 @@ from slicer.i18n import tr as _
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.folder import only_folders
 from slicer_kdseg.desktop.table import fill_table
-from slicer_kdseg.desktop.wording import score
-from slicer_kdseg.desktop.workplace import Workplace
 from slicer_kdseg.protocol.errors import NotFound
 from slicer_kdseg.protocol.messages import ModelInfo
 from slicer_kdseg.scene.state import SessionState
+from slicer_kdseg.scene.wording import score
+from slicer_kdseg.scene.workplace import Workplace
 
 BINDINGS = (
     ("modelsButton", "clicked()", "refresh"),
@@ -50,8 +50,13 @@ class ModelsPanel:
         self._place.session.models.make_current(self._chosen().number)
 
     def predict(self) -> None:
+        """The current model on other images; while they are being segmented the same button cancels that."""
+        if self._place.session.state.predicting:
+            self._place.session.predictions.cancel()
+            self._place.say(_("Cancelled; the images that were done keep their segmentations."))
+            return
         count = self._place.predict_others()
-        self._place.say(_("The current model segments {n} other images; they appear one by one.").format(n=count))
+        self._place.say(_("The current model segments the other images ({n}); they appear one by one.").format(n=count))
 
     def take_away(self) -> None:
         if not self.ui.takeEdit.currentPath:
@@ -60,6 +65,10 @@ class ModelsPanel:
         self._place.session.models.download(number, Path(self.ui.takeEdit.currentPath) / f"kdseg-model-{number}")
 
     def show(self, state: SessionState) -> None:
+        if state.predicting:
+            self.ui.predictButton.text = _("Cancel ({n} to go)").format(n=state.predicting)
+        else:
+            self.ui.predictButton.text = _("Segment other images")
         if state.models == self._models and self.ui.modelTable.columnCount:
             return
         self._models = state.models
@@ -67,7 +76,7 @@ class ModelsPanel:
             (str(model.number), "●" if model.current else "", model.method, score(model), model.sentence)
             for model in state.models
         ]
-        head = (_("Number"), _("Current"), _("Method"), _("Held-out"), _("What is known of it"))
+        head = (_("Number"), _("Current"), _("Method"), _("Quality"), _("What is known of it"))
         with Quiet(self.ui.modelTable):
             fill_table(self.ui.modelTable, head, rows)
         for button in (self.ui.currentButton, self.ui.predictButton, self.ui.takeButton):

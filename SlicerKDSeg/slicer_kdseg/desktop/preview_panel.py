@@ -7,12 +7,11 @@ from typing import Any
 import slicer
 
 from slicer_kdseg.desktop.binding import Quiet, bind
-from slicer_kdseg.desktop.workplace import Workplace
+from slicer_kdseg.scene import uncertainty
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.state import PreviewShown
-from slicer_kdseg.scene.uncertainty import find_uncertainty
+from slicer_kdseg.scene.workplace import Workplace
 
-UNSURE_OPACITY = 0.5
 BINDINGS = (
     ("previewBox", "toggled(bool)", "chosen"),
     ("outlineBox", "toggled(bool)", "chosen"),
@@ -66,11 +65,10 @@ class PreviewPanel:
 
     def _overlay(self, wanted: bool) -> None:
         """As the foreground of the slice views; only its own overlay is ever taken away."""
-        annotation = self._place.session.annotation
-        node = find_uncertainty(self._place.scene, annotation.volume) if annotation is not None else None
+        node = self._place.unsure_volume()
         if node is None:
             return
         if wanted:
-            slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=UNSURE_OPACITY)
+            slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=uncertainty.OPACITY)
         else:
             slicer.util.setSliceViewerLayers(foreground=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import qt
 import slicer
@@ -17,9 +17,11 @@ from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
 from slicer_kdseg.scene.displaying import show_only
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.review import ClassDifference, Review, ReviewCase, differences_later, has_voxels
-from slicer_kdseg.scene.review_report import write_report
+from slicer_kdseg.scene.review import ClassDifference, Review, ReviewCase, differences_later
+from slicer_kdseg.scene.review_report import ReportFiles, ReviewReport
+from slicer_kdseg.scene.wording import difference_cells, nothing_open, verdicts
 
+T = TypeVar("T")
 BINDINGS = (
     ("caseTable", "itemSelectionChanged()", "case_chosen"),
     ("refreshButton", "clicked()", "refresh"),
@@ -43,15 +45,18 @@ class ReviewPanel:
         self._scene, self._review, self._say = scene, review, say
         self._cases: list[ReviewCase] = []
         self.editor = EditorHost(self.ui.reviewEditor, scene, tag)
-        self._errands = Errands(("compare",))
+        self._comparing, self._errands = Errands(("compare",)), Errands(("freeze", "report"))
+        self._under_way = 0
+        self._report: ReviewReport | None = None
+        self._compared = True
         self._clock = qt.QTimer()
         self._clock.setInterval(COMPARED_MILLISECONDS)
-        self._clock.connect("timeout()", self._errands.drain)
+        self._clock.connect("timeout()", self._tick)
         widget.setMRMLScene(scene)
         for name, keys in SHORTCUTS:
             getattr(self.ui, name).shortcut = qt.QKeySequence(keys)
         bind(self.ui, BINDINGS, self, say)
-        self.ui.reviewEditor.visible = False
+        self._show_editor(False)
         only_folders(self.ui.reportEdit)
         self.refresh()
 
@@ -69,7 +74,7 @@ class ReviewPanel:
 
     def refresh(self) -> None:
         chosen = self.case
-        self._cases = [case for case in self._review.cases() if has_voxels(case.prediction)]
+        self._look()
         rows = [(case.name, case.prediction.GetName(), _verdict(case), case.reader, case.note) for case in self._cases]
         with Quiet(self.ui.caseTable):
             fill_table(self.ui.caseTable, (_("Image"), _("Prediction"), _("Verdict"), _("Reader"), _("Note")), rows)
@@ -78,7 +83,7 @@ class ReviewPanel:
 
     def case_chosen(self) -> None:
         self.editor.sleep()
-        self.ui.reviewEditor.visible = False
+        self._show_editor(False)
         case = self.case
         if case is not None:
             show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
@@ -88,24 +93,21 @@ class ReviewPanel:
     def next(self) -> None:
         found = self._review.next_open(self.case)
         if found is None:
-            self._say(_("Every case has a verdict."))
+            self._say(nothing_open(self._cases))
             return
         self._select(found)
         self.case_chosen()
 
     def accept(self) -> None:
-        self._review.accept(self._required())
+        case = self._required()
+        self._send("freeze", self._review.accept_later(case), lambda copy: self._kept(case, copy))
         self.refresh()
         self.next()
 
     def correct(self) -> None:
         """A copy is edited, never the prediction; strokes of the tab Annotate stay as they are."""
-        case = self._review.correct(self._required())
-        self.refresh()
-        show_only(case.reviewed, [c.prediction for c in self._cases])
-        self.ui.reviewEditor.visible = True
-        self.editor.edit(case.volume, case.reviewed, "scribble")
-        self.editor.wake()
+        case = self._required()
+        self._send("freeze", self._review.correct_later(case), lambda copy: self._edit(self._review.keep(case, copy)))
 
     def reject(self) -> None:
         self._review.reject(self._required())
@@ -122,14 +124,16 @@ class ReviewPanel:
         folder = self.ui.reportEdit.currentPath
         if not folder:
             raise BadAnnotation(_("Choose a folder for the report first."))
-        files = write_report(self._cases, Path(folder))
-        self._say(_("The report is in '{page}' and '{table}'.").format(page=files.page, table=files.table.name))
+        report = ReviewReport(self._cases)
+        self._report = report
+        self.ui.reportButton.enabled = False
+        self._send("report", lambda: report.write(Path(folder)), self._reported)
 
     # Coming and going
 
     def enter(self) -> None:
         self.refresh()
-        if self.ui.reviewEditor.visible:
+        if self._editing:  # the widget's own 'visible' is false until the module is shown
             self.editor.wake()
 
     def leave(self) -> None:
@@ -137,7 +141,8 @@ class ReviewPanel:
 
     def scene_closing(self) -> None:
         self.editor.let_go()
-        self._errands.forget()
+        self._show_editor(False)
+        self._comparing.forget()
         self._cases = []
         with Quiet(self.ui.caseTable):
             self.ui.caseTable.setRowCount(0)
@@ -145,7 +150,11 @@ class ReviewPanel:
     def close(self) -> None:
         self.editor.sleep()
         self._clock.stop()
+        self._comparing.close()
         self._errands.close()
+
+    def _look(self) -> None:
+        self._cases = self._review.cases()
 
     def _required(self) -> ReviewCase:
         case = self.case
@@ -162,41 +171,85 @@ class ReviewPanel:
         case = self.case
         for button in (self.ui.acceptButton, self.ui.correctButton, self.ui.rejectButton, self.ui.noteEdit):
             button.enabled = case is not None
-        self.ui.countLabel.text = _("{done} of {all} cases have a verdict.").format(
-            done=sum(found.verdict != "open" for found in self._cases), all=len(self._cases)
-        )
+        self.ui.countLabel.text = verdicts(self._cases)
         with Quiet(self.ui.noteEdit):
             self.ui.noteEdit.text = case.note if case is not None else ""
         self._show_differences([])
-        self._errands.forget()
+        self._comparing.forget()
+        self._compared = True
         if case is not None and case.reviewed is not None:
             try:
                 compare = differences_later(case)
             except KDSegError as error:  # another grid, for instance; the verdict is the reader's all the same
                 self._say(error.sentence)
                 return
-            self._errands.send("compare", compare, self._show_differences, self._not_compared)
+            self._compared = False
+            self._comparing.send("compare", compare, self._show_differences, self._not_compared)
             self._clock.start()
 
     def _show_differences(self, found: list[ClassDifference]) -> None:
-        rows = [
-            (
-                row.name,
-                f"{row.predicted_ml:.1f}",
-                f"{row.reviewed_ml:.1f}",
-                "–" if row.dice is None else f"{row.dice:.3f}",
-                str(row.changed_voxels),
-            )
-            for row in found
-        ]
+        rows = [difference_cells(row) for row in found]
         head = (_("Class"), _("Predicted, ml"), _("Reviewed, ml"), _("Dice"), _("Changed voxels"))
         fill_table(self.ui.differenceTable, head, rows)
-        if found:
-            self._clock.stop()
+        self._compared = True
 
     def _not_compared(self, error: KDSegError) -> None:
-        self._clock.stop()
+        self._compared = True
         self._say(error.sentence)
+
+    def _send(self, lane: str, work: Callable[[], T], then: Callable[[T], object]) -> None:
+        """What goes on whichever case is chosen meanwhile."""
+
+        def over() -> None:
+            self._under_way -= 1
+            if lane == "report":
+                self._report = None
+                self.ui.reportButton.enabled = True
+
+        def done(found: T) -> None:
+            over()
+            then(found)
+
+        def failed(error: KDSegError) -> None:
+            over()
+            self._say(error.sentence)
+
+        self._under_way += 1
+        self._errands.send(lane, work, done, failed)
+        self._clock.start()
+
+    def _kept(self, case: ReviewCase, copy: Any) -> None:
+        """The table and a note that is being written stay as they are."""
+        self._review.keep(case, copy)
+        self._look()
+        if self.case is not None and self.case.prediction is case.prediction:
+            self._show_case()
+
+    def _edit(self, case: ReviewCase) -> None:
+        """Unless another case was chosen while the copy was made."""
+        chosen = self.case
+        self.refresh()
+        if case.reviewed is None or chosen is None or chosen.prediction is not case.prediction:
+            return
+        show_only(case.reviewed, [c.prediction for c in self._cases])
+        self._show_editor(True)
+        self.editor.edit(case.volume, case.reviewed, "scribble")
+        self.editor.wake()
+
+    def _show_editor(self, wanted: bool) -> None:
+        self._editing = self.ui.reviewEditor.visible = wanted
+
+    def _reported(self, files: ReportFiles) -> None:
+        self._say(_("The report is in '{page}' and '{table}'.").format(page=files.page, table=files.table.name))
+
+    def _tick(self) -> None:
+        self._comparing.drain()
+        self._errands.drain()
+        if self._report is not None:
+            done, all_ = self._report.done, self._report.cases
+            self._say(_("Writing the report: {done} of {all} cases compared.").format(done=done, all=all_))
+        elif self._compared and not self._under_way:
+            self._clock.stop()
 
     def _copies(self) -> list[Any]:
         return [case.reviewed for case in self._cases if case.reviewed is not None]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import slicer
 
+from slicer_kdseg.desktop.samples import register
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.geometry import new_volume
@@ -49,8 +50,10 @@ def run(say: Say) -> None:
     ui.trainButton.click()
     wait(panel, lambda: session.state.phase == "training", "the local backend and the job")
     say(f"4 the local backend trains: {panel.workplace.link.state.sentence}")
-    wait(panel, lambda: session.state.preview_source == "student", "the student's first preview")
-    say(f"5 a preview of the student arrived after {session.state.step} steps")
+    wait(panel, lambda: session.state.preview_step > 0, "the first preview of the backend")
+    say(
+        f"5 a preview arrived at step {session.state.preview_step}; it is shown from the {session.state.preview_source}"
+    )
 
     paint(annotation, 1, lines(inside, (0.5,)))
     corrected = annotation.read().labels
@@ -93,13 +96,17 @@ def an_image(say: Say) -> tuple[Any, np.ndarray]:
     try:
         import SampleData
 
+        if "KDSeg" not in getattr(slicer.modules, "sampleDataSources", {}):  # a script runs before start-up is complete
+            register(str(Path(__file__).parents[2] / "Resources" / "Icons"))
         nodes = SampleData.SampleDataLogic().downloadSamples("KDSegChestLabelled")
+        if len(nodes) < 2:
+            raise OSError("nothing was downloaded")
         volume, segmentation = nodes[0], nodes[1]
         segment = segmentation.GetSegmentation().GetNthSegmentID(4)
         inside = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, volume).astype(bool)
         slicer.mrmlScene.RemoveNode(segmentation)
     except Exception as error:  # whatever a download can raise; the test must run in a hospital network too
-        say(f"  the sample cannot be loaded ({type(error).__name__}); an image made by code takes its place")
+        say(f"  the sample cannot be loaded ({error}); an image made by code takes its place")
         grid = np.indices((24, 64, 64)) - np.array([12, 32, 30])[:, None, None, None]
         inside = (grid**2 * np.array([4, 1, 1])[:, None, None, None]).sum(0) < 18**2
         image = np.random.default_rng(0).normal(0, 20, inside.shape) + 150 * inside

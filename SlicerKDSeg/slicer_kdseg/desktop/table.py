@@ -1,4 +1,4 @@
-"""Rows of text into a QTableWidget."""
+"""Rows of text into a QTableWidget, whose last column takes what room is left."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ def fill_table(table: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -
     for number, row in enumerate(rows):
         for column, text in enumerate(row):
             table.setItem(number, column, qt.QTableWidgetItem(text))
-    table.resizeColumnsToContents()
+    for column in range(len(head) - 1):
+        table.resizeColumnToContents(column)

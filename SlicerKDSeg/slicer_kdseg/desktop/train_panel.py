@@ -7,18 +7,18 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from slicer_kdseg.desktop.backend_state import LinkState
 from slicer_kdseg.desktop.binding import Quiet, bind
-from slicer_kdseg.desktop.folder import load_images, only_folders
-from slicer_kdseg.desktop.wording import quality, time_left
-from slicer_kdseg.desktop.workplace import Workplace
+from slicer_kdseg.desktop.folder import FolderImages, only_folders
+from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
+from slicer_kdseg.scene.backend_state import LinkState
 from slicer_kdseg.scene.charting import LearningChart
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.state import SessionState
+from slicer_kdseg.scene.wording import happening, quality, time_left
+from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
 
-ONE_CASE = "one_shot"
 CHART_EVERY_TICKS = 20  # a second
 DEVICES = ("auto", "cpu", "cuda")
 BINDINGS = (
@@ -46,6 +46,8 @@ class TrainPanel:
         self._place = workplace
         self._chart: LearningChart | None = None
         self._ticks = 0
+        self._troubled = False
+        self._folder: FolderImages | None = None
         widget.setMRMLScene(workplace.scene)
         self.ui.oneCaseButton.visible = ONE_CASE in SETTINGS
         with Quiet(self.ui.methodBox, self.ui.deviceBox):
@@ -65,10 +67,10 @@ class TrainPanel:
     # Clicks
 
     def scribbles_chosen(self) -> None:
-        self._place.choose(method="scribble", preset="fast", way="scribble")
+        self._place.learn_by(STROKES)
 
     def one_case_chosen(self) -> None:
-        self._place.choose(method=ONE_CASE, preset="fast", way="atlas")
+        self._place.learn_by(ONE_CASE)
 
     def budget_chosen(self) -> None:
         if self.ui.tenMinutesButton.checked:
@@ -81,13 +83,11 @@ class TrainPanel:
         self._place.choose(others=tuple(node.GetID() for node in nodes))
 
     def load_folder(self) -> None:
-        volumes = load_images(self.ui.folderEdit.currentPath)
-        known = self._place.choices.others
-        self._place.choose(others=(*known, *(volume.GetID() for volume in volumes)))
-        self._place.say(_("{n} images were loaded and take part.").format(n=len(volumes)))
+        self._folder = FolderImages(self.ui.folderEdit.currentPath)
+        self.ui.folderButton.enabled = False
 
     def method_chosen(self) -> None:
-        self._place.choose(method=self.ui.methodBox.currentText, preset="fast")
+        self._place.learn_by(self.ui.methodBox.currentText)
 
     def preset_chosen(self) -> None:
         if self.ui.presetBox.currentText:
@@ -101,44 +101,46 @@ class TrainPanel:
         self.show(self._place.session.state)
 
     def correct(self) -> None:
-        self._place.session.send_correction()
-        self._place.say(_("What you drew was sent; the training takes it up at its next step."))
+        self._place.correct()
 
     def stop(self) -> None:
         self._place.session.stop()
 
     def cancel(self) -> None:
-        if self._place.waits_for_backend:
-            self._place.forget_request()
-        else:
-            self._place.session.cancel()
+        self._place.cancel()
 
     # What is shown
 
     def show(self, state: SessionState) -> None:
         ui, waits = self.ui, self._place.waits_for_backend
         ui.trainButton.enabled = state.can_train and not waits
+        for choice in (ui.scribblesButton, ui.oneCaseButton, ui.advancedButton):  # they open another segmentation
+            choice.enabled = not (state.can_cancel or waits)
         ui.correctButton.enabled = state.can_correct
         ui.stopButton.enabled = state.can_stop
         ui.cancelButton.enabled = state.can_cancel or waits
-        ui.stateLabel.text = self._place.link.state.sentence if waits else state.sentence
+        ui.stateLabel.text = self._place.link.state.sentence if waits else happening(state)
         ui.failureLabel.text = state.failure or state.trouble
         ui.failureLabel.visible = bool(state.failure or state.trouble)
         ui.progressBar.visible = state.can_cancel or waits
         ui.progressBar.value = round(100 * state.fraction)
         ui.timeLabel.text = time_left(state.seconds_left) if state.phase == "training" else ""
         ui.qualityLabel.text = quality(state.held_out)
+        if state.trouble and not self._troubled:
+            ui.backendArea.collapsed = False  # address and buttons to go on with are in there
+        self._troubled = bool(state.trouble)
 
     def show_link(self, link: LinkState) -> None:
-        if link.missing:
-            self.ui.backendArea.collapsed = False  # the button that installs it is in there
-        self.show(self._place.session.state)
+        state = self._place.session.state
+        if link.missing or (link.stage == "none" and state.can_cancel):
+            self.ui.backendArea.collapsed = False  # the button that installs it, or starts it again, is in there
+        self.show(state)
 
     def show_choices(self, choices: Choices) -> None:
         ui = self.ui
         buttons = {"2 min": ui.twoMinutesButton, "10 min": ui.tenMinutesButton, "until good": ui.untilGoodButton}
         with Quiet(ui.scribblesButton, ui.oneCaseButton, ui.methodBox, ui.presetBox, ui.deviceBox, *buttons.values()):
-            ui.scribblesButton.checked = choices.method == "scribble"
+            ui.scribblesButton.checked = choices.method == STROKES
             ui.oneCaseButton.checked = choices.method == ONE_CASE
             buttons[choices.budget].checked = True
             ui.methodBox.setCurrentText(choices.method)
@@ -157,14 +159,32 @@ class TrainPanel:
 
     def scene_closing(self) -> None:
         self.ui.plotWidget.setMRMLPlotViewNode(None)
+        self.ui.plotWidget.visible = False
         self._chart = None
+        self._folder = None
+        self.ui.folderButton.enabled = True
+
+    def _load_one(self, folder: FolderImages) -> None:
+        try:
+            volume = folder.load_one()
+            self._place.choose(others=(*self._place.choices.others, volume.GetID()))
+            loaded = _("Images loaded from the folder, which take part: {done} of {all}.")
+            self._place.say(loaded.format(done=folder.done, all=folder.count))
+        except KDSegError as error:
+            self._place.say(error.sentence)
+        if folder.over:
+            self._folder = None
+            self.ui.folderButton.enabled = True
 
     def _ticked(self) -> None:
         self._ticks += 1
-        history = self._place.session.history
-        if self._ticks % CHART_EVERY_TICKS or not history.version:
-            return
+        if self._folder is not None:
+            self._load_one(self._folder)
+        history, state = self._place.session.history, self._place.session.state
+        if self._ticks % CHART_EVERY_TICKS or not state.job_id or state.job_id != history.job_id:
+            return  # what was trained in a scene that was closed is no curve of this one
         if self._chart is None or not self._chart.present:
             self._chart = LearningChart(self._place.scene)
             self.ui.plotWidget.setMRMLPlotViewNode(self._chart.view())
+            self.ui.plotWidget.visible = True
         self._chart.show(history)

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import QApplication, QVBoxLayout
 
 from slicer_kdseg.headless.boot import HeadlessSlicer, boot
 from slicer_kdseg.headless.files import load_volume
+from slicer_kdseg.protocol.errors import BadImage
 from Testing.desktop.standin.modules import CtkModule, QtModule
 from Testing.desktop.standin.mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from Testing.desktop.standin.pythonqt import Proxy, forget_all, wrap
@@ -44,9 +45,6 @@ class qSlicerApplication(QApplication):  # noqa: N801
 
     def testingEnabled(self) -> bool:
         return False
-
-    def translate(self, context: str, text: str) -> str:
-        return text
 
     def layoutManager(self) -> None:
         return None
@@ -105,6 +103,7 @@ class Module:
         if self._parent is None:
             self._parent = qSlicerScriptedLoadableModuleWidget()
             QVBoxLayout(self._parent)
+            self._parent.setProperty("isEntered", False)
             self._new_widget()
         self._parent.setProperty("isEntered", True)
         self.widget.enter()
@@ -119,14 +118,13 @@ class Module:
         self.widget.exit()
 
     def reload(self) -> Any:
-        """``slicer.util.reloadScriptedModule``: cleanup, layout emptied, a new widget set up, not entered."""
+        """``slicer.util.reloadScriptedModule``: cleanup, layout emptied, a new widget, no ``enter``."""
         self.widget.cleanup()
         assert self._parent is not None
         layout = self._parent.layout()
         while layout.count():
             layout.takeAt(0).widget().hide()
         self._new_widget()
-        self.widget.enter()
         return self.widget
 
     def end(self) -> None:
@@ -163,6 +161,15 @@ class Desktop:
         QApplication.instance().aboutToQuit.emit()
 
 
+def read_volume(host: HeadlessSlicer, file: str, properties: dict[str, Any]) -> Any:
+    """Slicer's own raises RuntimeError, whatever is wrong, and puts the image into all views unless told not to."""
+    assert properties == {"show": False}
+    try:
+        return load_volume(host, Path(file))
+    except BadImage as error:
+        raise RuntimeError(f"Failed to load node from file: {file}") from error
+
+
 @contextmanager
 def desktop(folder: Path) -> Iterator[Desktop]:
     """Put the stand-in's modules where Slicer has them, and take them away again."""
@@ -177,12 +184,14 @@ def desktop(folder: Path) -> Iterator[Desktop]:
         host.scene.AddNode(slicer.vtkMRMLSliceCompositeNode()).SetLayoutName(name)
     base, words = types.ModuleType("slicer.ScriptedLoadableModule"), types.ModuleType("slicer.i18n")
     vars(base).update({kind.__name__: kind for kind in BASES})
-    vars(words).update(tr=lambda text: text, translate=lambda context, text: text)
+    translate = QApplication.translate
+    vars(words).update(tr=lambda text: translate("slicer.i18n", text), translate=translate)
     ours = {"qt": QtModule("qt"), "ctk": CtkModule("ctk"), base.__name__: base, words.__name__: words}
     before = {name: sys.modules.get(name) for name in ours}
     sys.modules.update(ours)
     slicer.app, slicer.modules, slicer.mrmlScene = wrap(app), types.SimpleNamespace(), host.scene
-    slicer.util.loadVolume, kept = (lambda file: load_volume(host, Path(file))), slicer.util.loadVolume
+    kept = slicer.util.loadVolume
+    slicer.util.loadVolume = lambda file, properties: read_volume(host, file, properties)
     for name, logic in (("segmentations", host.segmentations), ("volumes", host.volumes)):
         setattr(slicer.modules, name, types.SimpleNamespace(logic=lambda logic=logic: logic))
     found = Desktop(host, slicer.app)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import Property, QObject, Signal
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
 
 from Testing.desktop.standin.mrml_widgets import qMRMLWidget, stored
+from Testing.desktop.standin.pythonqt import FAULTS
 
 
 class qSlicerSegmentEditorEffect(QObject):  # noqa: N801
@@ -42,7 +43,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     segmentationNodeSelectorVisible = stored(bool, "segmentationSelector", True)
     sourceVolumeNodeSelectorVisible = stored(bool, "sourceSelector", True)
     switchToSegmentationsButtonVisible = stored(bool, "switchButton", True)
-    maskingSectionVisible = stored(bool, "masking", True)
     specifyGeometryButtonVisible = stored(bool, "geometryButton", True)
     autoShowSourceVolumeNode = stored(bool, "autoShow", True)
     unorderedEffectsVisible = stored(bool, "unordered", True)
@@ -52,6 +52,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._node: Any = None
+        self._masking = True
         self._effect: qSlicerSegmentEditorEffect | None = None
         self._effects = {name: self._new_effect(name) for name in ("Paint", "Draw", "Erase", "Threshold")}
         self._tags: list[int] = []
@@ -69,6 +70,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.segments)
         layout.addLayout(row)
+
+    def _set_masking(self, visible: bool) -> None:
+        if self._node is None:  # so says the real one, and a .ui file comes before any node
+            FAULTS.append(RuntimeError("updateEffectsSectionFromMRML : Invalid segment editor parameter set node"))
+        self._masking = visible
+
+    maskingSectionVisible = Property(bool, lambda self: self._masking, _set_masking)
 
     def _new_effect(self, name: str) -> qSlicerSegmentEditorEffect:
         effect = qSlicerSegmentEditorEffect(self)

@@ -1,10 +1,11 @@
 """The one file to start with; it needs nothing but Python 3.11 or newer and pip.
 
+    python3 run.py web            the workspace in your web browser, with the sample image one click away
     python3 run.py setup          make .venv and install the pinned packages
     python3 run.py demo           the whole loop on a chest CT, unattended; writes demo_output/
     python3 run.py test           format, lint, types, import contracts, spelling, tests
 
-Further arguments go to the demo or to pytest.
+Further arguments go to the page, the demo or pytest.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ STEPS = {
 
 def main() -> int:
     command, extra = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
-    commands = {"setup": lambda: 0, "demo": lambda: demo(extra), "test": lambda: test(extra)}
+    commands = {
+        "web": lambda: kdseg("web", extra),
+        "setup": lambda: 0,
+        "demo": lambda: kdseg("demo", extra),
+        "test": lambda: test(extra),
+    }
     if command not in commands:
         print(__doc__.strip())
         return 0 if command in ("-h", "--help", "help") else 2
@@ -104,8 +110,13 @@ def progress(text: str, number: int) -> None:
         print(text, flush=True)
 
 
-def demo(extra: list[str]) -> int:
-    return subprocess.run([PYTHON, "-m", "training_backend.cli.main", "demo", *extra], cwd=ROOT, check=False).returncode
+def kdseg(command: str, extra: list[str]) -> int:
+    process = subprocess.Popen([PYTHON, "-m", "training_backend.cli.main", command, *extra], cwd=ROOT)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # it has got the same Ctrl-C and ends in its own way
 
 
 def test(extra: list[str]) -> int:

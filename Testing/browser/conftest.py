@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, FloatRect, Page
 
 ROOT = Path(__file__).parents[2]
 SERVED = Path(__file__).with_name("served.py")
@@ -185,11 +185,9 @@ class User:
 
     def drag(self, *points: tuple[float, float], view: str = "Red") -> None:
         """Through ``points``, as fractions of a view from its upper left corner, with the left button."""
-        box = self.page.locator(f".kdseg-view-{view}").bounding_box()
-        assert box is not None
+        box = self.point(*points[0], view=view)
         places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
         mouse = self.page.mouse
-        mouse.move(*places[0])
         mouse.move(places[0][0] + 1, places[0][1])
         mouse.down()
         for (left, top), (x, y) in itertools.pairwise(places):
@@ -197,6 +195,14 @@ class User:
                 mouse.move(left + (x - left) * step / STEPS, top + (y - top) * step / STEPS)
                 self.page.wait_for_timeout(STEP_MILLISECONDS)
         mouse.up()
+
+    def point(self, x: float, y: float, view: str = "Red") -> FloatRect:
+        """The mouse to a fraction of a view, once nothing lies over it (a dialog takes a moment to fade); its box."""
+        shown = self.page.locator(f".kdseg-view-{view}").locator("xpath=..")
+        box = shown.bounding_box()
+        assert box is not None
+        shown.hover(position={"x": x * box["width"], "y": y * box["height"]})
+        return box
 
     def stroke(self, id_: int, *points: tuple[float, float], view: str = "Red") -> None:
         """:meth:`drag`, and wait until the class has grown."""

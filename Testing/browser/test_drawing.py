@@ -101,10 +101,7 @@ def shines_through(user: User, bare: tuple[int, ...], color: list[float]) -> Non
 
 def zoom(user: User) -> None:
     """Right drag upwards in the axial view."""
-    box = user.page.locator(".kdseg-view-Red").bounding_box()
-    assert box is not None
-    mouse = user.page.mouse
-    mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.6 * box["height"])
+    box, mouse = user.point(0.5, 0.6), user.page.mouse
     mouse.down(button="right")
     mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.3 * box["height"], steps=6)
     mouse.up(button="right")

@@ -55,6 +55,22 @@ def choice(name: str, items: str, value: str, chosen: Click, **more: Any) -> v3.
     )
 
 
+def several(name: str, items: str, held: str, **more: Any) -> v3.VSelect:
+    """A list to choose several from; ``held`` is a variable of the page's own (:meth:`.Front.follow`)."""
+    return v3.VSelect(
+        label=name,
+        items=(items,),
+        v_model=(held,),
+        multiple=True,
+        chips=True,
+        closable_chips=True,
+        density="compact",
+        variant="outlined",
+        hide_details=True,
+        **more,
+    )
+
+
 def box(name: str, value: str, chosen: Click, hint: str = "", **more: Any) -> v3.VCheckbox:
     """A box to tick."""
     with v3.VCheckbox(

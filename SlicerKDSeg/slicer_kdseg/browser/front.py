@@ -1,7 +1,7 @@
 """Between page and panels: what is shown goes out as one dataclass a panel, what is clicked comes in as a call.
 
-A panel never reads the page. A :class:`KDSegError` is an answer and its sentence is said; anything else is a fault
-of ours: it is said too, and printed.
+A panel never reads the page, but for a list of several, which the page itself holds. A :class:`KDSegError` is an
+answer and its sentence is said; anything else is a fault of ours: it is said too, and printed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,14 @@ class Front:
     def on(self, method: Callable[..., Any], arguments: str = "") -> Click:
         """What a widget calls; ``arguments`` are JavaScript, ``$event`` is what the widget says."""
         return self.guarded(method), f"[{arguments}]"
+
+    def follow(self, name: str, method: Callable[[Any], Any]) -> None:
+        """The variable ``name`` is the page's own: it changes there at once, and ``method`` is told its value.
+
+        For a list of several: where each click waits for our answer, the next one starts from the list before it.
+        """
+        told = self.guarded(method)
+        self.server.state.change(name)(lambda **state: told(state[name]))
 
     def guarded(self, method: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(method):

@@ -81,7 +81,7 @@ class ModelsList:
                 on(self.predict),
                 "The current model on the other images chosen in the tab Train.",
                 v_if=("!models.predicting",),
-                disabled=("!models.rows.some(row => row.current) || !train.others.length",),
+                disabled=("!models.rows.some(row => row.current) || !others_chosen.length",),
                 block=True,
             )
             with html.Div(v_if=("models.predicting",), classes="kdseg-row kdseg-between"):
@@ -90,7 +90,7 @@ class ModelsList:
                 button("Cancel", on(self.cancel), "Those that are done stay.")
             html.Div(
                 "To segment other images with the current model, choose them in the tab Train.",
-                v_if=("models.rows.some(row => row.current) && !train.others.length",),
+                v_if=("models.rows.some(row => row.current) && !others_chosen.length",),
                 classes="kdseg-note",
             )
 

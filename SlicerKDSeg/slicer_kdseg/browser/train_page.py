@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 
-from slicer_kdseg.browser.controls import box, button, choice, one_of
+from slicer_kdseg.browser.controls import box, button, choice, one_of, several
 from slicer_kdseg.browser.curves import CURVE_NAMES, HEIGHT, WIDTH
 from slicer_kdseg.browser.front import Front
 
 if TYPE_CHECKING:
     from slicer_kdseg.browser.train_tab import TrainTab
 
+OTHERS = "others_chosen"  # held by the page
 BUDGETS = {"2 min": "2 min", "10 min": "10 min", "until good": "until good"}
 PLOT = (
     f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img"'
@@ -43,14 +44,10 @@ def build(tab: TrainTab, front: Front) -> None:
         with html.Div(classes="kdseg-row kdseg-between"):
             html.Span("Train for", classes="kdseg-label")
             one_of("Train for", BUDGETS, "train.budget", on(tab.choose_budget, "$event"))
-        choice(
+        several(
             "Other images",
             "train.others_offered",
-            "train.others",
-            on(tab.choose_others, "$event"),
-            multiple=True,
-            chips=True,
-            closable_chips=True,
+            OTHERS,
             no_data_text="Open further images; they take part with their strokes, or unlabelled",
         )
         _advanced(tab, front)

@@ -8,6 +8,7 @@ from typing import Any
 from slicer_kdseg.browser.curves import curves
 from slicer_kdseg.browser.front import Front
 from slicer_kdseg.browser.images import Item, image_items
+from slicer_kdseg.browser.train_page import OTHERS
 from slicer_kdseg.browser.views import Views
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
@@ -27,7 +28,6 @@ class TrainShown:
     way: str = "scribble"
     budget: str = "2 min"
     others_offered: tuple[Item, ...] = ()
-    others: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     method: str = "scribble"
     presets: tuple[str, ...] = ()
@@ -76,6 +76,7 @@ class TrainTab:
         workplace.chosen.connect(self.show_choices)
         workplace.link.changed.connect(self.show_link)
         workplace.ticked.connect(self._ticked)
+        front.follow(OTHERS, self.choose_others)
         self.show_choices(workplace.choices)
         self.show(session.state)
         self.show_link(workplace.link.state)
@@ -92,7 +93,8 @@ class TrainTab:
         self._place.choose(budget=budget)
 
     def choose_others(self, ids: list[str]) -> None:
-        self._place.choose(others=tuple(ids))
+        if tuple(ids) != self._place.choices.others:
+            self._place.choose(others=tuple(ids))
 
     def choose_method(self, method: str) -> None:
         self._place.learn_by(method)
@@ -164,11 +166,11 @@ class TrainTab:
     def show_choices(self, choices: Choices) -> None:
         offered = tuple(item for item in image_items(self._place.scene) if item.value != choices.volume)
         known = {item.value for item in offered}
+        self._front.server.state[OTHERS] = [id_ for id_ in choices.others if id_ in known]
         self._become(
             way="one_case" if choices.method == ONE_CASE else "scribble",
             budget=choices.budget,
             others_offered=offered,
-            others=tuple(id_ for id_ in choices.others if id_ in known),
             method=choices.method,
             presets=tuple(preset_names(choices.method)) if choices.method in SETTINGS else (),
             preset=choices.preset,

@@ -192,3 +192,11 @@ def test_an_installation_never_happens_unasked(a_panel: Any, wait: Wait) -> None
     assert a_panel.workplace.link.state.stage == "none"
     assert a_panel.workplace.link.state.missing is None
     assert is_loopback("127.0.0.1")
+
+
+def test_a_backend_that_comes_up_after_slicer_has_ended_is_ended_too(a_panel: Any, wait: Wait) -> None:
+    link = a_panel.workplace.link
+    a_panel.backend.ui.startButton.click()
+    wait(lambda: (link.root / "server.log").is_file())
+    link.close()
+    wait(lambda: link._started and not link._started[0].alive)

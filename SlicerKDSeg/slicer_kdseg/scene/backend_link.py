@@ -40,6 +40,8 @@ class BackendLink:
         self.ends_with_slicer = False
         self._options = tuple(options)
         self._local: LocalBackend | None = None
+        self._started: list[LocalBackend] = []  # all that were ever, the one that nobody has been told of included
+        self._closed = threading.Event()
         self._remote = False
         self._installation: Installation | None = None
         self._cancel_wanted = threading.Event()
@@ -87,6 +89,9 @@ class BackendLink:
             if missing.requirements:
                 return missing
             local = LocalBackend(self.root, python.executable, self._options, python.environment)
+            self._started.append(local)
+            if self._closed.is_set():
+                local.close()
             client = BackendClient(local.url, local.token)
             return local, client, client.info(devices=True)
 
@@ -174,15 +179,14 @@ class BackendLink:
     def close(self) -> None:
         """Slicer ends. A local backend ends too, unless it was asked to let its trainings finish."""
         self.cancel_installation()
-        self._end_local()
         self._errands.close()
-
-    def _end_local(self) -> None:
-        if self._local is not None and self.let_trainings_finish and self._local.alive:
-            self._local.let_finish()
-        elif self._local is not None:
-            self._local.close()
-        self._local = None
+        self._closed.set()
+        local, self._local = self._local, None
+        if local is not None and self.let_trainings_finish and local.alive:
+            local.let_finish()
+            self._started.remove(local)
+        for local in list(self._started):
+            local.close()
 
     def _end_local_elsewhere(self) -> None:
         """Workers get seconds to end; nobody should look at a frozen window meanwhile."""

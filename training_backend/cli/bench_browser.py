@@ -1,8 +1,8 @@
 """``kdseg bench browser``: what a hand on the mouse waits for in the page, in headless Chromium, while a job trains.
 
 The volume has 256 x 256 x 120 voxels. Workspace and visitor share one process, so that both read one clock: a stroke is
-timed from the button's release to the change in the scene, a frame from the wheel to the picture in the page, a preview
-from the moment the backend told of it to the first picture after it was written into the scene.
+timed from the button's release to the change in the scene, a frame from the wheel to the picture in the axial view, a
+preview from the moment the backend told of it to the first picture there after it was written into the scene.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ BARS = {"stroke_to_labels": 0.3, "first_interaction": 3.0, "wheel_to_frame": 0.2
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 WATCH_FRAMES = """() => {
     window.frames_seen = [];
+    const axial = document.querySelector('[aria-label="Axial view"]');
     new MutationObserver(() => window.frames_seen.push(Date.now() / 1000)).observe(
-        document.querySelector('.kdseg-views'), {subtree: true, attributes: true, attributeFilter: ['src']});
+        axial, {subtree: true, attributes: true, attributeFilter: ['src']});
 }"""
 
 

@@ -24,7 +24,8 @@ Arrangement = Literal["four", "axial", "coronal", "sagittal", "surface"]
 SIDES = {"Red": "RLAP", "Green": "RLSI", "Yellow": "APSI"}  # at the left, right, top and bottom of a view
 NAMES = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal", "ThreeD": "Surfaces"}
 SIDE = 0.3  # of the width, for the three small views
-FRAMES, FRAMES_ELSEWHERE = 20.0, 5.0  # a second: a software picture costs 40 ms, and a hand is in one view only
+FRAMES, FRAMES_ELSEWHERE = 20.0, 5.0  # a second: a hand is in one view only
+SAMPLES = 0  # a pixel of a slice, which gains nothing by more: in software four cost 20 ms a picture, none cost 4
 # A preset is the window and the level.
 WINDOWS: dict[str, tuple[float, float] | None] = {
     "Automatic": None,
@@ -166,6 +167,7 @@ class Views:
     def _furnish_slice(self, _server: Any, _id: str, view: SliceView) -> None:
         tag = view.get_singleton_tag()
         name, key = NAMES[tag], f"slice_{tag}"
+        view.render_window().SetMultiSamples(SAMPLES)
         self._front.show(key, SliceShown())
         view.modified.connect(lambda moved: self._moved(key, moved))
         _overlay(tag, name)

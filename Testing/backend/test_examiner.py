@@ -38,7 +38,8 @@ def test_a_case_whose_own_strokes_speak_for_grow_cut_keeps_it(shown_bad):
     shown = {"good": truth(), "bad": shown_bad}
     rivals = {"good": worse(), "bad": truth()}
     taught = {"good": truth(), "bad": truth()}
-    examiner.examine(1, shown, {"good": truth(), "bad": truth()}, rivals, taught, FINE)
+    examiner.examine(1, shown, shown, rivals, taught, FINE)
+    examiner.note_fit(taught, taught)
     assert examiner.student_leads("good")
     assert examiner.student_leads("bad") == bool((shown_bad == truth()).all())
     assert ("Grow-cut stays" in examiner.verdict("bad")) != examiner.student_leads("bad")
@@ -85,3 +86,16 @@ def test_where_strokes_are_sparse_their_number_excuses_little():
     rivals = {"good": 1 - truth(), "bad": truth()}
     examiner.examine(3, shown, taught, rivals, taught, FINE)
     assert examiner.student_leads("bad"), "all together speak for the student"
+
+
+def test_the_student_alone_may_speak_for_what_is_shown_unless_strokes_are_sparse():
+    examiner = an_examiner()
+    smooth, right = {"good": worse(), "bad": worse()}, {"good": truth(), "bad": truth()}
+    examiner.examine(1, smooth, right, right, right, FINE)
+    assert examiner.student_leads("good")
+    examiner.examine(2, smooth, smooth, right, right, FINE)
+    examiner.note_fit(right, right)
+    assert not examiner.student_leads("good")
+    examiner.sparse = {"good", "bad"}
+    examiner.examine(3, smooth, right, right, right, FINE)
+    assert not examiner.student_leads("good")

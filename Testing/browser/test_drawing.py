@@ -12,6 +12,14 @@ from Testing.browser.conftest import COUNTING, Served, User
 
 COUNTS = "session.annotation.read().counts"
 OFFSET = "space.views.slices[0].get_slice_value()"
+WINDOW = "[(node := session.annotation.volume.GetDisplayNode()).GetWindow(), node.GetLevel()]"
+PRESETS = {
+    "Soft tissue": [350, 40],
+    "Lung": [1400, -500],
+    "Bone": [1000, 400],
+    "Brain": [100, 50],
+    "Liver": [150, 70],
+}
 
 
 @pytest.mark.slow
@@ -68,8 +76,10 @@ def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..
     field = served.ask("list(space.views.slices[0].get_view_node().GetFieldOfView())")
     zoom(user)
     served.until(f"list(space.views.slices[0].get_view_node().GetFieldOfView()) != {field}")
-    user.choose("Window", "Lung")
-    served.until("session.annotation.volume.GetDisplayNode().GetWindow() == 1400")
+    found = served.ask(WINDOW)
+    for name, window in {**PRESETS, "Automatic": found}.items():
+        user.choose("Window", name)
+        served.until(f"{WINDOW} == {window}")
     brush = served.ask("space.tools.shown.brush_mm")
     keyboard.press("]")
     served.until(f"space.tools.shown.brush_mm > {brush}")

@@ -114,6 +114,17 @@ def test_a_budget_continues_where_an_earlier_life_stopped():
     assert budget.fraction(step=0) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_checkpoint_of_another_version_is_as_none(tmp_path, monkeypatch):
+    network = nn.Linear(2, 2)
+    with monkeypatch.context() as older:
+        older.setattr(checkpoint, "LAYOUT", "1")
+        checkpoint.save(tmp_path, Memory({"net": network}, facts={"step": 1}))
+    before = network.weight.detach().clone()
+    nn.init.zeros_(network.weight)
+    assert checkpoint.load(tmp_path, Memory({"net": network})) is None
+    assert not torch.equal(network.weight, before)
+
+
 def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):
     network = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)

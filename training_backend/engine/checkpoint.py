@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from slicer_kdseg.protocol.errors import OutOfSpace
 
+LAYOUT = "2"  # one more whenever a job could not go on from what was written before
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -65,7 +67,7 @@ def save(folder: Path, memory: Memory) -> None:
     draft = folder / "state.safetensors.part"
     try:
         whole = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
-        save_file(whole, draft, {"facts": json.dumps(dict(memory.facts))})
+        save_file(whole, draft, {"layout": LAYOUT, "facts": json.dumps(dict(memory.facts))})
         os.replace(draft, folder / "state.safetensors")
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
@@ -76,8 +78,8 @@ def save(folder: Path, memory: Memory) -> None:
 
 def load(folder: Path, memory: Memory) -> Recalled | None:
     """Restore the modules and optimisers of what :func:`save` wrote and return the rest; None without a checkpoint."""
-    path = folder / "state.safetensors"
-    if not path.exists():
+    path, facts = folder / "state.safetensors", facts_of(folder)
+    if facts is None:
         return None
     tensors = load_file(path)
     for name, module in memory.modules.items():
@@ -88,17 +90,18 @@ def load(folder: Path, memory: Memory) -> Recalled | None:
             index, field_name = key.split("/")
             state.setdefault(int(index), {})[field_name] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Recalled(_below(tensors, "tensor"), facts_of(folder) or {})
+    return Recalled(_below(tensors, "tensor"), facts)
 
 
 def facts_of(folder: Path) -> dict[str, Any] | None:
-    """The facts of a checkpoint without its tensors; None if there is no checkpoint."""
+    """The facts of a checkpoint without its tensors; None if there is none, or one of another version of KDSeg."""
     path = folder / "state.safetensors"
     if not path.exists():
         return None
     with path.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return json.loads(header["__metadata__"]["facts"])
+    told = header["__metadata__"]
+    return json.loads(told["facts"]) if told.get("layout") == LAYOUT else None
 
 
 def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -105,6 +105,7 @@ def test_a_case_that_is_not_the_jobs_cannot_join(client, start_job, image, strok
     client.cancel(job)
 
 
+@pytest.mark.alone
 def test_stop_keeps_the_best_and_cancel_discards(client, start_job, until, tmp_path):
     stopped = start_job(client, 60.0).id
     payloads_case(client, stopped)
@@ -129,6 +130,7 @@ def test_stop_keeps_the_best_and_cancel_discards(client, start_job, until, tmp_p
         client.stop(cancelled)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("ending", ["stop", "cancel"])
 def test_a_worker_that_hangs_is_ended_within_five_seconds(client, start_job, until, ending):
     job = start_job(client, 60.0, HANGS).id

@@ -15,6 +15,7 @@ import slicer
 
 import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.protocol.method_settings import SETTINGS
+from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.geometry import new_volume
 from Testing.desktop.standin.application import Desktop, Module
@@ -235,12 +236,41 @@ def test_a_folder_of_images_takes_part_one_by_one(a_panel: Any, wait: Wait, tmp_
     a_panel.train.ui.folderEdit.currentPath = str(tmp_path / "cases")
     a_panel.train.ui.folderButton.click()
     assert not a_panel.workplace.choices.others, "the click itself loads nothing"
-    wait(lambda: a_panel.ui.messageLabel.text.endswith("1 of 2."))
-    wait(lambda: a_panel.ui.messageLabel.text.endswith("2 of 2."))
+    wait(lambda: "part: 1 of 2;" in a_panel.ui.messageLabel.text)
+    wait(lambda: "part: 2 of 2;" in a_panel.ui.messageLabel.text)
     assert len(a_panel.workplace.choices.others) == 2
     (folder / "three.nrrd").write_text("no image")
     a_panel.train.ui.folderButton.click()
     wait(lambda: "'three.nrrd' cannot be read" in a_panel.ui.messageLabel.text)
+    assert a_panel.train.ui.folderButton.enabled
+
+
+def test_a_case_folder_brings_strokes_and_labels_too(
+    a_panel: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
+) -> None:
+    import slicerio
+
+    sample = Path(slicerio.__file__).parent / "data"
+    image, labels = (sample / name for name in ("CTChest4.nrrd", "Segmentation.seg.nrrd"))
+    files = {"images/anna.nrrd": image, "images/ben.nrrd": image, "images/cleo.nrrd": image}
+    files |= {"scribbles/anna.seg.nrrd": labels, "labels/ben.seg.nrrd": labels}
+    for name, source in files.items():
+        (tmp_path / "cases" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cases" / name).write_bytes(source.read_bytes())
+    a_panel.train.ui.folderEdit.currentPath = str(tmp_path / "cases")
+    a_panel.train.ui.folderButton.click()
+    wait(lambda: "3 of 3; with strokes or labels: 2." in a_panel.ui.messageLabel.text)
+    anna, ben, cleo = (a_desktop.scene.GetNodeByID(id_) for id_ in a_panel.workplace.choices.others)
+    drawn, finished = find_annotation(a_desktop.scene, anna), find_finished(a_desktop.scene, ben)
+    assert Annotation(anna, drawn).spoken_classes() == Annotation(ben, finished).spoken_classes() != set()
+    assert not drawn.GetDisplayNode().GetVisibility()
+    assert find_annotation(a_desktop.scene, cleo) is find_finished(a_desktop.scene, cleo) is None
+
+    before = a_desktop.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    (tmp_path / "cases" / "scribbles" / "anna.seg.nrrd").write_text("no segmentation")
+    a_panel.train.ui.folderButton.click()
+    wait(lambda: "'anna.seg.nrrd' cannot be read as a segmentation" in a_panel.ui.messageLabel.text)
+    assert a_desktop.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == before
     assert a_panel.train.ui.folderButton.enabled
 
 

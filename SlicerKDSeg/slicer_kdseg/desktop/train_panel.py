@@ -168,8 +168,10 @@ class TrainPanel:
         try:
             volume = folder.load_one()
             self._place.choose(others=(*self._place.choices.others, volume.GetID()))
-            loaded = _("Images loaded from the folder, which take part: {done} of {all}.")
-            self._place.say(loaded.format(done=folder.done, all=folder.count))
+            loaded = _(
+                "Images loaded from the folder, which take part: {done} of {all}; with strokes or labels: {labelled}."
+            )
+            self._place.say(loaded.format(done=folder.done, all=folder.count, labelled=folder.labelled))
         except KDSegError as error:
             self._place.say(error.sentence)
         if folder.over:

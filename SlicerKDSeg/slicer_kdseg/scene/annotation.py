@@ -183,6 +183,12 @@ def find_finished(scene: Any, volume: Any) -> Any | None:
     return next((node for node in _of(scene, volume) if node.GetAttribute(FINISHED)), None)
 
 
+def choose_annotation(node: Any, volume: Any) -> None:
+    """Let :func:`find_annotation` find ``node``: strokes that came from elsewhere."""
+    node.SetAttribute(ROLE, ANNOTATION)
+    node.SetNodeReferenceID(SOURCE, volume.GetID())
+
+
 def choose_finished(node: Any, volume: Any) -> None:
     """Let :func:`find_finished` find ``node`` again; what else it is (a reviewed copy, say) it stays."""
     node.SetAttribute(FINISHED, "yes")

@@ -22,8 +22,8 @@ from PySide6.QtCore import Property, QProcessEnvironment, QSettings, Signal
 from PySide6.QtWidgets import QApplication, QVBoxLayout
 
 from slicer_kdseg.headless.boot import HeadlessSlicer, boot
-from slicer_kdseg.headless.files import load_volume
-from slicer_kdseg.protocol.errors import BadImage
+from slicer_kdseg.headless.files import load_segmentation, load_volume
+from slicer_kdseg.protocol.errors import BadAnnotation, BadImage
 from Testing.desktop.standin.modules import CtkModule, QtModule
 from Testing.desktop.standin.mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from Testing.desktop.standin.pythonqt import Proxy, forget_all, wrap
@@ -170,6 +170,14 @@ def read_volume(host: HeadlessSlicer, file: str, properties: dict[str, Any]) -> 
         raise RuntimeError(f"Failed to load node from file: {file}") from error
 
 
+def read_segmentation(host: HeadlessSlicer, file: str) -> Any:
+    """As :func:`read_volume`; what was read is shown at once."""
+    try:
+        return load_segmentation(host, Path(file))
+    except BadAnnotation as error:
+        raise RuntimeError(f"Failed to load node from file: {file}") from error
+
+
 @contextmanager
 def desktop(folder: Path) -> Iterator[Desktop]:
     """Put the stand-in's modules where Slicer has them, and take them away again."""
@@ -190,8 +198,9 @@ def desktop(folder: Path) -> Iterator[Desktop]:
     before = {name: sys.modules.get(name) for name in ours}
     sys.modules.update(ours)
     slicer.app, slicer.modules, slicer.mrmlScene = wrap(app), types.SimpleNamespace(), host.scene
-    kept = slicer.util.loadVolume
+    kept = {name: getattr(slicer.util, name) for name in ("loadVolume", "loadSegmentation")}
     slicer.util.loadVolume = lambda file, properties: read_volume(host, file, properties)
+    slicer.util.loadSegmentation = lambda file: read_segmentation(host, file)
     for name, logic in (("segmentations", host.segmentations), ("volumes", host.volumes)):
         setattr(slicer.modules, name, types.SimpleNamespace(logic=lambda logic=logic: logic))
     found = Desktop(host, slicer.app)
@@ -200,7 +209,7 @@ def desktop(folder: Path) -> Iterator[Desktop]:
     finally:
         for module in found.modules.values():
             module.end()
-        slicer.util.loadVolume = kept
+        vars(slicer.util).update(kept)
         slicer.app.disconnect_all()
         host.close()
         forget_all()

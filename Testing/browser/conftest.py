@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from training_backend.cli.bench_browser import FLAGS, find_chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, FloatRect, Page
 
@@ -29,15 +31,6 @@ SHOTS = ROOT / "demo_output" / "browser"
 START_SECONDS = 120.0
 PATIENCE_SECONDS = 60.0
 STEPS, STEP_MILLISECONDS = 8, 20  # a hand; the page reports 100 moves a second and no more
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 class Served:
@@ -223,7 +216,7 @@ class User:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = find_chromium()
     if path is None:
         pytest.skip("There is no Chromium here; Debian: apt install chromium")
     from playwright.sync_api import Error, sync_playwright

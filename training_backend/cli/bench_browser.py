@@ -32,7 +32,15 @@ REPEATS = 12
 PREVIEWS = 2
 PATIENCE_SECONDS = 300.0
 BARS = {"stroke_to_labels": 0.3, "first_interaction": 3.0, "wheel_to_frame": 0.25, "preview_to_frame": 0.5}
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 WATCH_FRAMES = """() => {
     window.frames_seen = [];
     const axial = document.querySelector('[aria-label="Axial view"]');
@@ -43,7 +51,7 @@ WATCH_FRAMES = """() => {
 
 def measure(say: Callable[[str], None]) -> dict[str, float]:
     """Median and longest seconds of each, and how many there were. Raises :class:`KDSegError`."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_chromium()
     try:
         import playwright.sync_api  # noqa: F401
 
@@ -60,6 +68,10 @@ def measure(say: Callable[[str], None]) -> dict[str, float]:
         visitor = Visitor(space, chromium, say)
         space.run(0, visitor.come)
         return visitor.found()
+
+
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def open_phantom(space: Workspace) -> None:

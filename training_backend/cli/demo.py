@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import tempfile
 import time
@@ -59,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
     sample = the_sample()
     out: Path = options.out
     _make_room(out)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait do not take the scene's core
     begun = time.monotonic()
     print("Starting a backend and loading the chest CT into a scene ...", flush=True)
     from training_backend.cli.live_loop import LiveLoop

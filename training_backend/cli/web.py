@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -20,7 +19,6 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait do not take the page's core
     try:
         from slicer_kdseg.browser.apology import serve_sentence
         from slicer_kdseg.browser.rendering import require_rendering

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slicer_kdseg.browser.images import images
 from slicer_kdseg.browser.opening import Opened, Opening, adopt
 from slicer_kdseg.browser.question import Question
 from slicer_kdseg.protocol.errors import BadImage, KDSegError, NotFound
 from slicer_kdseg.scene.image_files import image_files
+from slicer_kdseg.scene.nodes import images
 
 if TYPE_CHECKING:
     from slicer_kdseg.browser.workspace import Workspace

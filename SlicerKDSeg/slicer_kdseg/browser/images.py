@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from slicer_kdseg.scene.annotation import ANNOTATION
+from slicer_kdseg.scene.nodes import ROLE, images, segmentations
 from slicer_kdseg.scene.results import PREVIEW
 from slicer_kdseg.scene.review import REVIEWED
-
-ROLE = "KDSeg.Role"
 
 
 @dataclass(frozen=True)
@@ -20,27 +19,11 @@ class Item:
     value: str
 
 
-def images(scene: Any) -> list[Any]:
-    """Volume nodes that somebody opened; label maps and volumes of our own are none."""
-    return [
-        node
-        for node in _of_class(scene, "vtkMRMLScalarVolumeNode")
-        if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetAttribute(ROLE)
-    ]
-
-
 def image_items(scene: Any) -> tuple[Item, ...]:
     return tuple(Item(node.GetName(), node.GetID()) for node in images(scene))
 
 
 def segmentation_items(scene: Any) -> tuple[Item, ...]:
     """Segmentations that may be finished ones: neither strokes nor previews nor reviewed copies."""
-    nodes = _of_class(scene, "vtkMRMLSegmentationNode")
-    own = (ANNOTATION, PREVIEW, REVIEWED)
+    own, nodes = (ANNOTATION, PREVIEW, REVIEWED), segmentations(scene)
     return tuple(Item(node.GetName(), node.GetID()) for node in nodes if node.GetAttribute(ROLE) not in own)
-
-
-def _of_class(scene: Any, name: str) -> list[Any]:
-    nodes = scene.GetNodesByClass(name)
-    nodes.UnRegister(None)
-    return [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]

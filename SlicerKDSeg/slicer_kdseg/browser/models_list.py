@@ -101,12 +101,10 @@ class ModelsList:
         self._place.session.models.make_current(int(number))
 
     def predict(self) -> None:
-        count = self._place.predict_others()
-        self._front.say(f"The current model segments the other images ({count}); they appear one by one.")
+        self._place.predict_others()
 
     def cancel(self) -> None:
-        self._place.session.predictions.cancel()
-        self._front.say("Cancelled; the images that were done keep their segmentations.")
+        self._place.leave_others()
 
     def show(self, state: SessionState) -> None:
         rows = tuple(

@@ -18,7 +18,6 @@ from typing import Any
 from trame_slicer.core import SlicerApp
 
 from slicer_kdseg.browser.dicom import Series, looks_like_dicom, read_series
-from slicer_kdseg.browser.images import images
 from slicer_kdseg.browser.scenes import check_scene, drawn_in, replace_scene
 from slicer_kdseg.browser.stopping import Stopped
 from slicer_kdseg.browser.unpacking import unpack
@@ -27,7 +26,8 @@ from slicer_kdseg.headless.boot import HeadlessSlicer
 from slicer_kdseg.headless.files import IMAGE_SUFFIXES, load_segmentation, load_volume
 from slicer_kdseg.headless.nrrd import check_whole
 from slicer_kdseg.protocol.errors import BadImage, KDSegError
-from slicer_kdseg.scene.annotation import ROLE, Annotation
+from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.scene.nodes import ROLE, images
 
 READ = "images (NIfTI, NRRD), segmentations (.seg.nrrd), scenes (.mrb), DICOM files, or a zip of any of them"
 
@@ -161,10 +161,10 @@ def adopt(volume: Any, segmentation: Any) -> bool:
     if segmentation.GetAttribute(ROLE):
         return True
     try:
-        voxels = Annotation(volume, segmentation).voxels_by_slice()
+        spoken = Annotation(volume, segmentation).spoken_classes()
     except KDSegError:
         return False
-    if not any(count.any() for count in voxels.values()):
+    if not spoken:
         return False
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     return True

@@ -23,7 +23,6 @@ class CaseShown:
     image: str
     prediction: str
     verdict: str
-    reader: str
     note: str
 
 
@@ -44,7 +43,6 @@ class ReviewShown:
     count: str = ""
     chosen: str = ""
     note: str = ""
-    verdict: str = ""
     correcting: bool = False
     differences: tuple[DifferenceShown, ...] = ()
 
@@ -72,7 +70,6 @@ class ReviewTab:
             count=verdicts(cases) if cases else "",
             chosen=self.shown.chosen if chosen is not None else "",
             note=chosen.note if chosen is not None else "",
-            verdict=chosen.verdict if chosen is not None else "",
         )
 
     def choose(self, id_: str) -> None:
@@ -205,6 +202,4 @@ class ReviewTab:
 
 
 def _shown(case: ReviewCase) -> CaseShown:
-    return CaseShown(
-        case.prediction.GetID(), case.name, case.prediction.GetName(), case.verdict, case.reader, case.note
-    )
+    return CaseShown(case.prediction.GetID(), case.name, case.prediction.GetName(), case.verdict, case.note)

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from slicer_kdseg.browser.images import images
 from slicer_kdseg.browser.unpacking import unpack
 from slicer_kdseg.headless.announced import check_announced
 from slicer_kdseg.headless.boot import HeadlessSlicer
@@ -17,6 +16,7 @@ from slicer_kdseg.headless.files import IMAGE_SUFFIXES, open_scene, save_scene
 from slicer_kdseg.headless.nrrd import check_whole
 from slicer_kdseg.protocol.errors import BadImage, KDSegError
 from slicer_kdseg.scene.annotation import Annotation, find_annotation
+from slicer_kdseg.scene.nodes import images
 from slicer_kdseg.scene.review import Review
 
 LONGEST_DESCRIPTION_BYTES = 64 << 20
@@ -65,7 +65,7 @@ def replace_scene(host: HeadlessSlicer, path: Path, folder: Path) -> str:
 
 def _has_strokes(volume: Any, node: Any | None) -> bool:
     try:
-        return node is not None and any(count.any() for count in Annotation(volume, node).voxels_by_slice().values())
+        return node is not None and bool(Annotation(volume, node).spoken_classes())
     except KDSegError:  # on another grid: not empty
         return True
 

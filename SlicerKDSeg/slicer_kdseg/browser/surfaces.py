@@ -23,6 +23,7 @@ from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.protocol.labels import LabelClass
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.geometry import plain_image
+from slicer_kdseg.scene.nodes import ROLE
 from slicer_kdseg.scene.session import KDSegSession
 from slicer_kdseg.scene.state import PreviewShown
 
@@ -30,7 +31,6 @@ QUIET_SECONDS = 0.7
 LONGEST_WAIT_SECONDS = 3.0
 SMOOTHING_STEPS = 16
 WIDE_SHARE, VEIL = 0.2, 0.25  # a class as wide as the body must not hide what is inside
-ROLE = "KDSeg.Role"
 SURFACE = "surface"
 EMPTY = "Surfaces of the preview appear here once there is one."
 
@@ -81,24 +81,22 @@ class Surfaces:
         self._session.annotation.volume.GetIJKToRASMatrix(matrix)
         volume = self._volume = self._session.annotation.volume
         self._busy = True
-        shares = np.bincount(labels.reshape(-1), minlength=256) / labels.size
-        wide = {label.id for label in contract.foreground if shares[label.id] > WIDE_SHARE}
 
-        def show(made: dict[LabelClass, vtkPolyData]) -> None:
+        def work() -> tuple[dict[LabelClass, vtkPolyData], set[int]]:
+            shares = np.bincount(labels.reshape(-1), minlength=256) / labels.size
+            wide = {label.id for label in contract.foreground if shares[label.id] > WIDE_SHARE}
+            return {label: surface(labels, label.id, matrix) for label in contract.foreground}, wide
+
+        def show(found: tuple[dict[LabelClass, vtkPolyData], set[int]]) -> None:
             self._busy = False
             if volume is self._volume:
-                self._show(made, wide)
+                self._show(*found)
 
         def failed(error: KDSegError) -> None:
             self._busy = False
             self._front.say(error.sentence)
 
-        self._errands.send(
-            "surfaces",
-            lambda: {label: surface(labels, label.id, matrix) for label in contract.foreground},
-            show,
-            failed,
-        )
+        self._errands.send("surfaces", work, show, failed)
 
     def _show(self, made: dict[LabelClass, vtkPolyData], wide: set[int]) -> None:
         for label, mesh in made.items():

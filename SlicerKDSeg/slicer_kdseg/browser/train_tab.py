@@ -23,7 +23,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class TrainShown:
-    """``fraction`` in percent; ``curves`` maps a curve's name to the points of an SVG polyline in 0..100 x 0..100."""
+    """``curves`` maps a curve's name to the points of an SVG polyline."""
 
     way: str = "scribble"
     budget: str = "2 min"
@@ -38,7 +38,6 @@ class TrainShown:
     can_correct: bool = False
     can_stop: bool = False
     can_cancel: bool = False
-    phase: str = "empty"
     sentence: str = ""
     failure: str = ""
     busy: bool = False
@@ -154,7 +153,6 @@ class TrainTab:
             can_correct=state.can_correct,
             can_stop=state.can_stop,
             can_cancel=state.can_cancel or waits,
-            phase=state.phase,
             sentence=self._place.link.state.sentence if waits else happening(state),
             failure=state.failure or state.trouble,
             busy=state.can_cancel or waits,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import slicer
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 from trame_slicer.core import LayoutManager, SlicerApp
@@ -57,8 +56,6 @@ class ViewsShown:
 
 
 class Views:
-    """``changed`` tells that an arrangement was chosen, so that what only some views show can follow."""
-
     def __init__(self, parts: SlicerApp, front: Front) -> None:
         self._parts, self._front = parts, front
         self.shown = ViewsShown()
@@ -157,11 +154,6 @@ class Views:
             low, high = view.get_slice_range()
             view.set_slice_value(min(max(view.get_slice_value() + slices * view.get_slice_step(), low), high))
 
-    def show_crosshair(self, shown: bool) -> None:
-        node = self._parts.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-        kind = slicer.vtkMRMLCrosshairNode
-        node.SetCrosshairMode(kind.ShowBasic if shown else kind.NoCrosshair)
-
     # Furniture of a view
 
     def _furnish_slice(self, _server: Any, _id: str, view: SliceView) -> None:
@@ -221,7 +213,7 @@ class Views:
         self._fitted_views[view.get_singleton_tag()] = Fitted.now(view)
 
     def _become(self, **changes: Any) -> None:
-        self.shown = ViewsShown(**{**asdict(self.shown), **changes})
+        self.shown = replace(self.shown, **changes)
         self._front.show("views", self.shown)
 
 

@@ -14,11 +14,11 @@ from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.guidance import coverage_hints
+from slicer_kdseg.scene.nodes import images
 from slicer_kdseg.scene.state import SessionState
 from slicer_kdseg.scene.watching import StrokeWatch
 from slicer_kdseg.scene.workplace import Workplace
 
-ROLE = "KDSeg.Role"
 AFTER_A_STROKE_MILLISECONDS = 300
 AFTER_LOADING_MILLISECONDS = 200
 BINDINGS = (
@@ -163,13 +163,9 @@ class AnnotatePanel:
         self.editor.sleep()
 
     def _choose_first_volume(self) -> None:
-        nodes = self._place.scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
-        nodes.UnRegister(None)
-        for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
-            if node.IsA("vtkMRMLLabelMapVolumeNode") or node.GetAttribute(ROLE) or node.GetImageData() is None:
-                continue
-            self._place.choose(volume=node.GetID())
-            return
+        first = next((node for node in images(self._place.scene) if node.GetImageData() is not None), None)
+        if first is not None:
+            self._place.choose(volume=first.GetID())
 
     def _edit(self) -> None:
         """The editor follows the session, whichever tab has opened what it works on."""

@@ -52,11 +52,9 @@ class ModelsPanel:
     def predict(self) -> None:
         """The current model on other images; while they are being segmented the same button cancels that."""
         if self._place.session.state.predicting:
-            self._place.session.predictions.cancel()
-            self._place.say(_("Cancelled; the images that were done keep their segmentations."))
-            return
-        count = self._place.predict_others()
-        self._place.say(_("The current model segments the other images ({n}); they appear one by one.").format(n=count))
+            self._place.leave_others()
+        else:
+            self._place.predict_others()
 
     def take_away(self) -> None:
         if not self.ui.takeEdit.currentPath:

@@ -17,6 +17,7 @@ from slicer_kdseg.protocol.labels import BACKGROUND, LabelClass, LabelContract
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.geometry import Grid, grid_of_volume, voxels_on
 from slicer_kdseg.scene.layers import Layer, Strokes, drawn_planes, filled_with, strokes_in
+from slicer_kdseg.scene.nodes import ROLE, SOURCE, segmentations
 from slicer_kdseg.scene.segments import (
     BINARY_LABELMAP,
     describe,
@@ -26,10 +27,8 @@ from slicer_kdseg.scene.segments import (
     tag_untagged,
 )
 
-ROLE = "KDSeg.Role"
 ANNOTATION = "annotation"
 FINISHED = "KDSeg.Finished"
-SOURCE = "KDSeg.SourceVolume"
 BACKGROUND_CLASS = LabelClass(BACKGROUND, "background", (0.35, 0.35, 0.35))
 
 
@@ -196,10 +195,7 @@ def choose_finished(node: Any, volume: Any) -> None:
 
 
 def _of(scene: Any, volume: Any) -> list[Any]:
-    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
-    nodes.UnRegister(None)
-    found = (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
-    return [node for node in found if node.GetNodeReference(SOURCE) is volume]
+    return [node for node in segmentations(scene) if node.GetNodeReference(SOURCE) is volume]
 
 
 def new_annotation(scene: Any, volume: Any, contract: LabelContract) -> Annotation:

@@ -10,8 +10,8 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.history import TrainingHistory
+from slicer_kdseg.scene.nodes import ROLE, nodes_of_class
 
-ROLE = "KDSeg.Role"
 CHART = "learning curves"
 VIEW = "KDSegCurves"
 POINTS = 10  # of the letters; Slicer's own sizes are for a view of half the screen
@@ -74,9 +74,7 @@ class LearningChart:
 
 
 def _found(scene: Any) -> Any | None:
-    nodes = scene.GetNodesByClass("vtkMRMLPlotChartNode")
-    nodes.UnRegister(None)
-    charts = (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems()))
+    charts = nodes_of_class(scene, "vtkMRMLPlotChartNode")
     return next((chart for chart in charts if chart.GetAttribute(ROLE) == CHART), None)
 
 

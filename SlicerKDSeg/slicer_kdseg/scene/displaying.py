@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from slicer_kdseg.scene.choices import Choices
-from slicer_kdseg.scene.review import GEOMETRY, SOURCE
+from slicer_kdseg.scene.nodes import SOURCE, segmentations
+from slicer_kdseg.scene.review import GEOMETRY
 
 
 def show_as_chosen(segmentation: Any, choices: Choices) -> None:
@@ -40,9 +41,7 @@ def show_only(segmentation: Any, others: list[Any]) -> None:
 
 def hide_of_others(scene: Any, volume: Any) -> None:
     """Hide what belongs to other volumes than ``volume``: patients often lie in one place, and so do their labels."""
-    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
-    nodes.UnRegister(None)
-    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
+    for node in segmentations(scene):
         source = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
         display = node.GetDisplayNode()
         if display is not None and source is not None and source is not volume and display.GetVisibility():

@@ -16,11 +16,10 @@ from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.scene.geometry import Box, array_of_image, grid_of_volume, new_labelmap, whole
+from slicer_kdseg.scene.nodes import ROLE, SOURCE, segmentations
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, describe, segments
 
-ROLE = "KDSeg.Role"
 PREVIEW = "preview"
-SOURCE = "KDSeg.SourceVolume"
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,9 @@ def find_preview(scene: Any, volume: Any) -> Any | None:
 
 def preview_nodes(scene: Any) -> list[tuple[Any, Any]]:
     """Every preview segmentation of the scene with its source volume."""
-    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
-    nodes.UnRegister(None)
-    found = [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]
-    pairs = [(node, node.GetNodeReference(SOURCE)) for node in found if node.GetAttribute(ROLE) == PREVIEW]
+    pairs = [
+        (node, node.GetNodeReference(SOURCE)) for node in segmentations(scene) if node.GetAttribute(ROLE) == PREVIEW
+    ]
     return [(node, volume) for node, volume in pairs if volume is not None]
 
 

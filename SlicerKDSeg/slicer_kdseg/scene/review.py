@@ -20,13 +20,12 @@ from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import ANNOTATION, FINISHED, Annotation
 from slicer_kdseg.scene.freezing import frozen_later
 from slicer_kdseg.scene.geometry import grid_of_volume
+from slicer_kdseg.scene.nodes import ROLE, SOURCE, segmentations
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
 
 Verdict = Literal["open", "accepted", "corrected", "rejected"]
-ROLE = "KDSeg.Role"
 REVIEWED = "reviewed"
 PREDICTION = "KDSeg.Prediction"
-SOURCE = "KDSeg.SourceVolume"
 GEOMETRY = "referenceImageGeometryRef"  # vtkMRMLSegmentationNode's own reference to its source volume
 VERDICT, NOTE, READER, TIME = ("KDSeg.Review." + word for word in ("Verdict", "Note", "Reader", "Time"))
 
@@ -82,7 +81,7 @@ class Review:
 
     def cases(self) -> list[ReviewCase]:
         """Every prediction in the scene that holds voxels, by the name of its volume, open ones first."""
-        nodes = self._segmentations()
+        nodes = segmentations(self._scene)
         copies = {node.GetNodeReferenceID(PREDICTION): node for node in nodes if node.GetAttribute(ROLE) == REVIEWED}
         found = []
         for node in nodes:
@@ -149,11 +148,6 @@ class Review:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         for name, value in ((VERDICT, verdict), (READER, self.reader), (TIME, now)):
             case.prediction.SetAttribute(name, value)
-
-    def _segmentations(self) -> list[Any]:
-        nodes = self._scene.GetNodesByClass("vtkMRMLSegmentationNode")
-        nodes.UnRegister(None)
-        return [nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())]
 
 
 def differences(case: ReviewCase) -> list[ClassDifference]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume, new_volume
+from slicer_kdseg.scene.nodes import ROLE, SOURCE, nodes_of_class
 
-ROLE = "KDSeg.Role"
 UNCERTAINTY = "uncertainty"
-SOURCE = "KDSeg.SourceVolume"
 OPACITY = 0.7  # as the foreground of a slice view
 SURE_BELOW = 40  # of 255: there the image is left as it is
 FULLY_RED = 200
@@ -32,9 +31,7 @@ class UncertaintyVolume:
 
 def find_uncertainty(scene: Any, volume: Any) -> Any | None:
     """The node if the scene holds one for ``volume``."""
-    nodes = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
-    nodes.UnRegister(None)
-    for node in (nodes.GetItemAsObject(n) for n in range(nodes.GetNumberOfItems())):
+    for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode"):
         if node.GetAttribute(ROLE) == UNCERTAINTY and node.GetNodeReference(SOURCE) is volume:
             return node
     return None

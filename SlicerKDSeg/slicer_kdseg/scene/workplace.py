@@ -201,8 +201,8 @@ class Workplace:
     def waits_for_backend(self) -> bool:
         return self._pending is not None
 
-    def predict_others(self) -> int:
-        """The current model on every other volume chosen; returns how many. Raises :class:`KDSegError`."""
+    def predict_others(self) -> None:
+        """The current model on every other volume chosen. Raises :class:`KDSegError`."""
         models = [model for model in self.session.state.models if model.current]
         if not models:
             raise BackendUnreachable(_("There is no current model yet; train one first."))
@@ -212,7 +212,13 @@ class Workplace:
             raise BadImage(_("There are no other images; choose some in the tab Train."))
         for node in nodes:
             self.session.predictions.predict(node, models[0])
-        return len(nodes)
+        said = _("The current model segments the other images ({n}); they appear one by one.")
+        self.say(said.format(n=len(nodes)))
+
+    def leave_others(self) -> None:
+        """What is not segmented yet is left."""
+        self.session.predictions.cancel()
+        self.say(_("Cancelled; the images that were done keep their segmentations."))
 
     def show_preview(self) -> None:
         if self.session.preview is not None:

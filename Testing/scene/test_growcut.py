@@ -84,17 +84,20 @@ def test_no_stroke_is_a_sentence(an_empty_annotation: Annotation) -> None:
         grower_of(an_empty_annotation).grow(an_empty_annotation.read().labels)
 
 
+@pytest.mark.alone
 def test_the_first_preview_of_the_chest_ct_is_early(the_chest_ct: object) -> None:
     strokes = np.full((34, 128, 128), UNLABELLED, np.uint8)
     strokes[::5, 60, 20:50] = 1
     strokes[::5, 60, 80:110] = 2
     strokes[::5, 5, :] = 0
-    began = time.process_time()
+    began = time.thread_time()
     grower = GrowCut(array_of_volume(the_chest_ct), grid_of_volume(the_chest_ct).spacing_mm)
     grower.grow(strokes)
-    first = time.process_time() - began
-    strokes[7, 70, 20:50] = 1
-    began = time.process_time()
-    grower.grow(strokes)
-    assert first < 3
-    assert time.process_time() - began < 0.5
+    assert time.thread_time() - began < 3
+    seconds = []
+    for slice_ in (7, 12, 17):
+        strokes[slice_, 70, 20:50] = 1
+        began = time.thread_time()
+        grower.grow(strokes)
+        seconds.append(time.thread_time() - began)
+    assert max(seconds) < 0.5

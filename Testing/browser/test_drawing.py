@@ -128,7 +128,6 @@ def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[
     served.until("session.preview is not None and int(session.preview.labels.any())")
     assert served.ask("session.state.job_id") == ""
     user.tab("Train")
-    served.until("space.annotate._later is None and session.state.can_train")  # the last stroke has grown
     user.click("Train")
     served.until("session.state.preview_source == 'student'")
 

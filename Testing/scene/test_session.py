@@ -294,6 +294,28 @@ def test_growcut_needs_no_backend(a_scene: Any, an_annotation_with_strokes: Anno
     session.close()
 
 
+def test_train_may_be_pressed_while_growcut_grows(a_session: KDSegSession) -> None:
+    a_session.preview_growcut()
+    assert a_session.state.can_train
+    a_session.request_training(settings={"seconds": 2})
+    wait_until(a_session, lambda state: state.phase == "training", 10)
+    wait_until(a_session, lambda state: state.job_state == "done", 30)
+
+
+def test_a_stroke_drawn_while_growcut_grows_is_grown_too(a_session: KDSegSession, a_painter: Painter) -> None:
+    shown: list[PreviewShown] = []
+    a_session.signals.preview_arrived.connect(shown.append)
+    a_session.preview_growcut()
+    corner = np.zeros((10, 40, 48), bool)
+    corner[8, 36:39, 2:6] = True
+    a_painter.paint(4, corner)
+    a_session.preview_growcut()
+    wait_until(a_session, lambda state: state.phase == "annotating", 5)
+    assert a_session.preview is not None
+    assert (a_session.preview.labels[corner] == 4).all()
+    assert len(shown) == 1
+
+
 def test_closing_the_scene_says_how_to_go_on(a_training_session: KDSegSession, a_scene: Any) -> None:
     job = a_training_session.state.job_id
     a_scene.Clear(False)

@@ -30,7 +30,7 @@ from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.ema import teacher_of
 from training_backend.engine.loop import Moment, Stage, Terms
 from training_backend.engine.predict import predict
-from training_backend.engine.schedules import warm_then_linear
+from training_backend.engine.schedules import share_gone, warm_then_linear
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.losses.prediction_distillation import prediction_distillation
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
@@ -247,7 +247,7 @@ class CrossModality:
 
     def _rate(self, fraction: float) -> float:
         end = self.settings.merge_from if self.settings.students == "two" else 1.0
-        return warm_then_linear((fraction - self.begins) / (end - self.begins))
+        return warm_then_linear(share_gone(fraction, self.begins, end))
 
     def _merge_rate(self, fraction: float) -> float:
         s = self.settings

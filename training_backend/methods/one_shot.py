@@ -35,7 +35,7 @@ from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.predict import predict
-from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.engine.schedules import share_gone, sigmoid_ramp, warm_then_linear
 from training_backend.losses.feature_hint import feature_hint
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
@@ -100,11 +100,11 @@ class OneShot:
         self._hand_over(self._asked())
 
     def rate(self, fraction: float) -> float:
-        return warm_then_linear(self._gone(fraction))
+        return warm_then_linear(share_gone(fraction, self.begins))
 
     def teach(self, moment: Moment) -> Terms:
         """One batch: the atlas, the atlas in another shape, or an unlabelled case with what it is believed to show."""
-        s, places, gone = self.settings, self.propagation.places, self._gone(moment.fraction)
+        s, places, gone = self.settings, self.propagation.places, share_gone(moment.fraction, self.begins)
         if places and (gone >= self.next_round or self._edition != self.items.edition):
             self._round(gone)
         rng = generator_for(self.learner.seed + TURN_SALT, moment.step)
@@ -187,7 +187,7 @@ class OneShot:
             else F.adaptive_avg_pool2d(sure, features.shape[2:])
         )
         apart = feature_hint(features, self.reconstruction.features(case), weight, s.hint_of == "volume")
-        ramp = sigmoid_ramp(self._gone(moment.fraction), 0.0, s.hint_ramp) if s.hint_ramp else 1.0
+        ramp = sigmoid_ramp(share_gone(moment.fraction, self.begins), 0.0, s.hint_ramp) if s.hint_ramp else 1.0
         return self._scored(scales.logits[0].float(), batch, s.propagated) | {"hint": ramp * s.hint * apart}
 
     def _sure(self, place: int, chosen: Tensor, views: Views) -> Tensor:
@@ -252,7 +252,3 @@ class OneShot:
     def _until(self, share: float) -> float:
         """The end of a stage that has ``share`` of what is left of the budget."""
         return self.begins + share * (1.0 - self.begins)
-
-    def _gone(self, fraction: float) -> float:
-        """Share of the student's own stage, 0..1."""
-        return max(fraction - self.begins, 0.0) / (1.0 - self.begins)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from training_backend.engine.checkpoint import Memory
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
-from training_backend.engine.schedules import warm_then_linear
+from training_backend.engine.schedules import share_gone, warm_then_linear
 from training_backend.methods.learner import Learner
 from training_backend.networks.multi_scale_unet import MultiScaleUNet
 
@@ -43,7 +43,7 @@ class ReconstructionTeacher:
         """The teacher's own stage, from the fraction ``begins`` of the budget to ``until``."""
 
         def rate(fraction: float) -> float:
-            return warm_then_linear(max(fraction - begins, 0.0) / (until - begins))
+            return warm_then_linear(share_gone(fraction, begins, until))
 
         return Stage("teacher", until, self.network, self.optimizer, rate, self.restore, lambda _moment: None)
 

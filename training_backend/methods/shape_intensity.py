@@ -25,7 +25,7 @@ from training_backend.data.preprocess import Preprocess
 from training_backend.data.recontrast import draw_contrasts, recontrasted
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
-from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.engine.schedules import share_gone, sigmoid_ramp, warm_then_linear
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
@@ -61,7 +61,7 @@ class ShapeIntensity:
         yield Stage("student", 1.0, learner.student, learner.optimizer, self.rate, self.teach, learner.follow)
 
     def rate(self, fraction: float) -> float:
-        return warm_then_linear(self._gone(fraction))
+        return warm_then_linear(share_gone(fraction, self.begins))
 
     def teach(self, moment: Moment) -> Terms:
         """The student looks at images, never at pictures: those it has only the teacher's word of."""
@@ -73,7 +73,7 @@ class ShapeIntensity:
         if s.target_dice > 0:
             terms["target_dice"] = s.target_dice * soft_dice(logits, batch.target)
         if self.shape is not None:
-            weight = s.feature * self._loudness(self._gone(moment.fraction))
+            weight = s.feature * self._loudness(share_gone(moment.fraction, self.begins))
             terms |= self.shape.pull(weight, seen.maps, batch, moment.step)
         return terms
 
@@ -113,7 +113,3 @@ class ShapeIntensity:
         s = self.settings
         rise = sigmoid_ramp(gone, 0.0, s.ramp) if s.ramp else 1.0
         return rise * min(1.0, (1.0 - gone) / (1.0 - s.fade)) if s.fade < 1 else rise
-
-    def _gone(self, fraction: float) -> float:
-        """Share of the student's own stage, 0..1."""
-        return max(fraction - self.begins, 0.0) / (1.0 - self.begins)

@@ -18,7 +18,7 @@ from training_backend.data.class_means import class_means, draw_intensities, pai
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
-from training_backend.engine.schedules import warm_then_linear
+from training_backend.engine.schedules import share_gone, warm_then_linear
 from training_backend.losses.feature_distillation import feature_distillation
 from training_backend.losses.multi_scale_distillation import pooled
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
@@ -66,7 +66,7 @@ class ShapeTeacher:
         """The teacher's own stage, from the fraction ``begins`` of the budget to ``until``."""
 
         def rate(fraction: float) -> float:
-            return warm_then_linear(max(fraction - begins, 0.0) / (until - begins))
+            return warm_then_linear(share_gone(fraction, begins, until))
 
         return Stage("teacher", until, self.network, self.optimizer, rate, self.terms, self.follow)
 

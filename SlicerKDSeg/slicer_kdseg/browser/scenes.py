@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -14,6 +14,7 @@ from slicer_kdseg.headless.announced import check_announced
 from slicer_kdseg.headless.boot import HeadlessSlicer
 from slicer_kdseg.headless.files import IMAGE_SUFFIXES, open_scene, save_scene
 from slicer_kdseg.headless.nrrd import check_whole
+from slicer_kdseg.protocol.checks import leads_outside
 from slicer_kdseg.protocol.errors import BadImage, KDSegError
 from slicer_kdseg.scene.annotation import Annotation, find_annotation
 from slicer_kdseg.scene.nodes import images
@@ -32,8 +33,7 @@ def check_scene(path: Path, folder: Path, stopped: Callable[[], bool]) -> None:
     if len(described) != 1 or described[0].stat().st_size > LONGEST_DESCRIPTION_BYTES:
         raise _no_scene(path)
     for name in _file_names(path, described[0]):
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or ":" in name or "\\" in name:
+        if leads_outside(name):
             raise BadImage(f"The scene '{path.name}' names files outside of itself; save it again as .mrb.")
     for file in files:
         name = file.name.lower()

@@ -10,12 +10,12 @@ from trame.widgets import vuetify3 as v3
 from slicer_kdseg.browser.controls import box, button, choice, one_of, several
 from slicer_kdseg.browser.curves import CURVE_NAMES, HEIGHT, WIDTH
 from slicer_kdseg.browser.front import Front
+from slicer_kdseg.scene.choices import BUDGET_SECONDS
 
 if TYPE_CHECKING:
     from slicer_kdseg.browser.train_tab import TrainTab
 
 OTHERS = "others_chosen"  # held by the page
-BUDGETS = {"2 min": "2 min", "10 min": "10 min", "until good": "until good"}
 PLOT = (
     f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" preserveAspectRatio="none" role="img"'
     ' aria-label="Loss and quality on strokes kept aside, over the steps">'
@@ -43,7 +43,12 @@ def build(tab: TrainTab, front: Front) -> None:
                 html.Span("One labelled case → student")
         with html.Div(classes="kdseg-row kdseg-between"):
             html.Span("Train for", classes="kdseg-label")
-            one_of("Train for", BUDGETS, "train.budget", on(tab.choose_budget, "$event"))
+            one_of(
+                "Train for",
+                {budget: budget for budget in BUDGET_SECONDS},
+                "train.budget",
+                on(tab.choose_budget, "$event"),
+            )
         several(
             "Other images",
             "train.others_offered",

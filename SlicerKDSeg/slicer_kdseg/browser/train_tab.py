@@ -13,12 +13,10 @@ from slicer_kdseg.browser.views import Views
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.backend_state import LinkState, Stage
-from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.choices import DEVICES, Choices
 from slicer_kdseg.scene.state import PreviewShown, SessionState
 from slicer_kdseg.scene.wording import happening, quality, time_left
 from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from slicer_kdseg.browser.limits import FILES, UNPACKED_BYTES, UNPACKED_RATIO, in_words
 from slicer_kdseg.browser.stopping import Stopped
+from slicer_kdseg.protocol.checks import leads_outside
 from slicer_kdseg.protocol.errors import BadImage, OutOfSpace, TooLarge
 
 BLOCK_BYTES = 1 << 20
@@ -34,11 +35,9 @@ def unpack(archive: Path, folder: Path, stopped: Callable[[], bool] = lambda: Fa
 
 def safe_name(name: str) -> PurePosixPath:
     """``name`` as a path below a folder. Raises :class:`BadImage` for one that leads elsewhere."""
-    path = PurePosixPath(name)
-    strange = "\\" in name or ":" in name or any(ord(letter) < 32 for letter in name)
-    if not name.strip() or path.is_absolute() or ".." in path.parts or strange:
+    if not name.strip() or leads_outside(name) or any(ord(letter) < 32 for letter in name):
         raise BadImage(f"The file name '{name[:80]!a}' leads outside its folder; rename the file and send it again.")
-    return path
+    return PurePosixPath(name)
 
 
 def _judge(archive: Path, members: Iterable[zipfile.ZipInfo]) -> None:

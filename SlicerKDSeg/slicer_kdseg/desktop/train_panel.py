@@ -14,13 +14,12 @@ from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.backend_state import LinkState
 from slicer_kdseg.scene.charting import LearningChart
-from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.choices import DEVICES, Choices
 from slicer_kdseg.scene.state import SessionState
 from slicer_kdseg.scene.wording import happening, quality, time_left
 from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
 
 CHART_EVERY_TICKS = 20  # a second
-DEVICES = ("auto", "cpu", "cuda")
 BINDINGS = (
     ("scribblesButton", "clicked()", "scribbles_chosen"),
     ("oneCaseButton", "clicked()", "one_case_chosen"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -179,6 +179,12 @@ def check_classes_present(found: list[int], contract: LabelContract, kind: Annot
         )
     if len(set(found)) < 2:
         raise BadAnnotation(_("Only one class has been drawn; draw at least one stroke of a second class."))
+
+
+def leads_outside(name: str) -> bool:
+    """Whether a file's ``name`` in an archive, a scene or a model means a place that is not below its folder."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or ":" in name or "\\" in name
 
 
 def available_memory_bytes() -> int | None:

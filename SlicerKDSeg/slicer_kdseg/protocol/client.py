@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from slicer_kdseg.protocol import checks, codecs, wire
+from slicer_kdseg.protocol.checks import leads_outside
 from slicer_kdseg.protocol.connection import Connection
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadRequest, NotFound, NotKDSeg, OutOfSpace, WrongVersion
@@ -203,8 +204,8 @@ class BackendClient:
         return self._connection.stream(f"/v1/jobs/{job}/events", headers, silence_seconds)
 
     def _download(self, number: int, file: dict[str, Any], into: Path) -> None:
-        name = PurePosixPath(str(file["path"]))
-        if name.is_absolute() or ".." in name.parts or ":" in str(name) or "\\" in str(name):
+        name = str(file["path"])
+        if leads_outside(name):
             raise BadRequest(
                 _("The backend offers a file with the unsafe name '{name}'; it was not written.").format(name=name)
             )

@@ -12,6 +12,7 @@ from slicer_kdseg.protocol.method_settings import SETTINGS
 MODULE = "KDSeg"
 Way = Literal["scribble", "atlas"]
 Budget = Literal["2 min", "10 min", "until good"]
+DEVICES = ("auto", "cpu", "cuda")
 BUDGET_SECONDS: dict[Budget, float] = {"2 min": 120.0, "10 min": 600.0, "until good": 3600.0}
 
 

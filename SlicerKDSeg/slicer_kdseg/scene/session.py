@@ -97,16 +97,16 @@ class KDSegSession:
     # The loop
 
     def preview_growcut(self) -> None:
-        """Grow-cut from the strokes into the scene, with no server."""
+        """Grow-cut from the strokes into the scene, with no server; the newest wish replaces those not yet grown."""
         taken = self._snapshot("scribble")
         self._require(self.state.can_train)
-        self.become(phase="growing", sentence=_growing(), failure="")
+        self.become(phase="previewing", sentence=_growing(), failure="")
 
         def show(grown: Grown) -> None:
             self._open_preview(grown)
             self.become(phase="annotating", sentence=_("Grown from the strokes; nothing has been trained."))
 
-        self._growing.grow(taken, show, self._fail)
+        self._growing.preview(taken, show, self._fail)
 
     def request_training(
         self,

@@ -8,7 +8,7 @@ from typing import Literal
 from slicer_kdseg.protocol.messages import HeldOut, JobState, JobStatus, ModelInfo, PreviewSource, Suggestion
 from slicer_kdseg.protocol.words import tr as _
 
-Phase = Literal["empty", "annotating", "growing", "sending", "training", "ending"]
+Phase = Literal["empty", "annotating", "previewing", "growing", "sending", "training", "ending"]
 
 
 def job_sentence(state: JobState) -> str:
@@ -78,7 +78,7 @@ class SessionState:
 
     @property
     def can_train(self) -> bool:
-        return self.phase == "annotating"
+        return self.phase in ("annotating", "previewing")
 
     @property
     def can_correct(self) -> bool:
@@ -90,7 +90,7 @@ class SessionState:
 
     @property
     def can_cancel(self) -> bool:
-        return self.phase in ("growing", "sending", "training", "ending")
+        return self.phase not in ("empty", "annotating")
 
 
 @dataclass(frozen=True)

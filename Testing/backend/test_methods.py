@@ -6,6 +6,7 @@ import torch
 
 from slicer_kdseg.protocol.settings import resolve, view_for
 from training_backend.data import preprocess
+from training_backend.data.augment import draw_views, from_afar, grid_of, sample
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
@@ -78,6 +79,28 @@ def test_every_head_gets_a_gradient_from_multi_scale_distillation():
     terms["multi_scale"].backward()
     assert all(head.weight.grad.abs().sum() > 0 for head in method.learner.student.heads)
     assert all(parameter.grad is None for parameter in method.learner.teacher.parameters())
+
+
+def test_early_batches_are_seen_at_half_resolution_and_late_ones_never():
+    learner = a_method(coarse=1.0).learner
+    assert learner.draw(Moment(step=0, fraction=0.0)).image.shape[2:] == (24, 24)
+    assert learner.draw(Moment(step=1, fraction=0.9)).image.shape[2:] == (48, 48)
+    learner = a_method(coarse=0.5).learner
+    sides = {learner.draw(Moment(step, 0.2)).image.shape[2] for step in range(20)}
+    assert sides == {24, 48}
+
+
+def test_a_view_from_afar_shows_the_same_part():
+    sizes, whole = torch.tensor([[32.0, 32.0]]), (32, 32)
+    image = torch.rand(1, 1, *whole)
+    far = from_afar(draw_views(sizes, (16, 16), 0.0, torch.Generator()), whole)
+    seen = sample(image, grid_of(far, whole, image.device))
+    assert torch.allclose(seen, torch.nn.functional.avg_pool2d(image, 2), atol=1e-5)
+
+
+def test_a_window_that_the_network_cannot_halve_is_seen_whole():
+    learner = a_method(coarse=1.0, slice_size=32, levels=5).learner
+    assert learner.draw(Moment(step=0, fraction=0.0)).image.shape[2:] == learner.window
 
 
 def test_a_switched_off_term_is_absent():

@@ -44,7 +44,7 @@ from training_backend.data.preprocess import standardise
 BUDGETS = (150.0,)
 MANY, ATLASES, UNLABELLED_CASES = 60, 5, 40
 SAME_NETWORK = {"levels": 4, "fine_level": True, "momentum": 0.99}
-SAME_VIEWS = {"elastic": 0.06, "shading": 1.3, "several_scales": False, "held_out": 0.0}
+SAME_VIEWS = {"elastic": 0.06, "shading": 1.3, "several_scales": False, "held_out": 0.0, "coarse": 0.0}
 SHAPES = {"synthetic": 0.5}
 OURS = Variant("one_shot", "one_shot")
 TRAINED = (

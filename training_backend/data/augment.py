@@ -118,6 +118,12 @@ def draw_crop(
     return window, None if window == whole else 0.2 * torch.tensor(window, dtype=torch.float32)
 
 
+def from_afar(views: Views, window: tuple[int, ...]) -> Views:
+    """The same parts of the items, that a ``window`` of more voxels would have shown."""
+    ratio = torch.tensor(window) / torch.tensor(views.noise.shape[2:])
+    return replace(views, theta=torch.cat([views.theta[:, :, :-1] * ratio, views.theta[:, :, -1:]], dim=2))
+
+
 def around(views: Views, centres: Tensor, miss: Tensor, rng: torch.Generator) -> Views:
     """The same views with their middle near ``centres`` (B, n), up to ``miss`` (n,) voxels beside them."""
     beside = (torch.rand(centres.shape, generator=rng) * 2.0 - 1.0) * miss

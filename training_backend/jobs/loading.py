@@ -16,5 +16,5 @@ def load() -> None:
     from training_backend.jobs import prediction, training
 
     growcut(np.zeros((3, 3, 3), np.float32), np.zeros((3, 3, 3), np.uint8))
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)], fused=True)
     assert training, prediction

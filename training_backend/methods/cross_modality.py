@@ -60,7 +60,7 @@ class CrossModality:
         self.elders = nn.ModuleList([teacher_of(self.real.teacher), teacher_of(self.synthetic.teacher)])
         self.pair = nn.ModuleList([self.real.student, self.synthetic.student])
         self.optimizer = torch.optim.AdamW(
-            self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.assisted = bool(items.places("assistant"))
         self.known = known_to_assistants(items)

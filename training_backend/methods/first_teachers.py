@@ -127,7 +127,7 @@ class FirstTeachers:
         torch.manual_seed(seed)
         layers = [nn.Linear(inputs.shape[1], 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, len(weight))]
         net = nn.Sequential(*layers)
-        optimizer = torch.optim.AdamW(net.parameters(), 5e-3, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(net.parameters(), 5e-3, weight_decay=1e-2, fused=True)
         plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=how.steps, pct_start=0.1)
         for _ in range(how.steps):
             pick = torch.randint(len(inputs), (min(len(inputs), how.batch),), generator=rng)

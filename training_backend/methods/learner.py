@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slicer_kdseg.protocol.method_settings import TrainSettings
 from slicer_kdseg.protocol.settings import View
-from training_backend.data.augment import Views, around, draw_crop, draw_views, grid_of, sample, shade
+from training_backend.data.augment import Views, around, draw_crop, draw_views, from_afar, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory
@@ -19,6 +19,8 @@ from training_backend.engine.loop import Moment, generator_for
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
 
 SLICES_A_VOLUME = 4
+COARSE_SALT = 611_953
+COARSE_UNTIL, FINE_FROM = 0.5, 0.7
 SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224_737}
 
 
@@ -60,7 +62,7 @@ class Learner:
         self.student = MultiScaleUNet(self.shape).to(items.device)
         self.teacher = teacher_of(self.student)
         self.optimizer = torch.optim.AdamW(
-            self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.dtype = faster_dtype(items.device)
         self.window = self._window()
@@ -80,9 +82,8 @@ class Learner:
         rng = generator_for(self.seed + SALT[part], moment.step)
         chosen = self._chosen(moment.step, part, among)
         items = self.items
-        return self.seen(
-            items.image[chosen], items.target[chosen].float(), items.strokes[chosen], self.views(chosen, rng, widest)
-        )
+        views = self.views(chosen, rng, widest, self._coarse(moment))
+        return self.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
 
     @torch.no_grad()
     def seen(self, image: Tensor, target: Tensor, strokes: Tensor, views: Views) -> Batch:
@@ -99,13 +100,25 @@ class Learner:
     def follow(self, moment: Moment) -> None:
         follow(self.teacher, self.student, moment.step, self.settings.momentum)
 
-    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0) -> Views:
-        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch."""
-        s = self.settings
-        window, miss = draw_crop(self.window, self.shape.divisor(), rng, widest) if s.crops else (self.window, None)
+    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0, coarse: bool = False) -> Views:
+        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch.
+
+        ``coarse``: as much of them, at half resolution.
+        """
+        s, divisor = self.settings, self.shape.divisor()
+        window, miss = draw_crop(self.window, divisor, rng, widest) if s.crops else (self.window, None)
+        half = tuple(max(d, round(n / 2 / d) * d) for n, d in zip(window, divisor, strict=True))
+        seen = half if coarse and half != divisor else window
         sizes, view = self.items.sizes[chosen], self.view
-        views = draw_views(sizes, window, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
+        views = draw_views(sizes, seen, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
+        views = views if seen == window else from_afar(views, window)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
+
+    def _coarse(self, moment: Moment) -> bool:
+        """Whether a step sees its items at half resolution: often at first, never at the end, for all parts alike."""
+        fades = (FINE_FROM - moment.fraction) / (FINE_FROM - COARSE_UNTIL)
+        chance = self.view.coarse * min(max(fades, 0.0), 1.0)
+        return chance > float(torch.rand(1, generator=generator_for(self.seed + COARSE_SALT, moment.step)))
 
     def _middles(self) -> Tensor:
         """(n, dims): the middle of the foreground of each item's case, found again when the targets are built anew."""

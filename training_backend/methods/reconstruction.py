@@ -34,7 +34,7 @@ class ReconstructionTeacher:
         shape = replace(learner.shape, out_channels=1, heads=0)
         device, rate = learner.items.device, learner.settings.learning_rate
         self.network = MultiScaleUNet(shape).to(device)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=1e-3)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=1e-3, fused=True)
         width = 2 * shape.channels[0]
         convolution = nn.Conv3d if shape.dims == 3 else nn.Conv2d
         self.projector = convolution(width, width, 1).to(device)

@@ -60,7 +60,7 @@ class ShapeTeacher:
             without_skips(self.network)
         self.kept = teacher_of(self.network)
         rate, decay = learner.settings.learning_rate, learner.settings.weight_decay
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
 
     def stage(self, until: float, begins: float = 0.0) -> Stage:
         """The teacher's own stage, from the fraction ``begins`` of the budget to ``until``."""

@@ -30,11 +30,16 @@ class View:
     fine_width: int
     rare_items: float
     several_scales: bool
+    coarse: float
 
 
-ONE_CASE = View(0.4, rotation=20.0, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False)
-SEVERAL_CASES = View(1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True)
-ALIKE_CASES = View(0.7, rotation=20.0, position=True, context=0, fine_width=0, rare_items=0.0, several_scales=True)
+ONE_CASE = View(
+    0.4, rotation=20.0, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False, coarse=0.0
+)
+SEVERAL_CASES = View(
+    1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True, coarse=0.75
+)
+ALIKE_CASES = dataclasses.replace(SEVERAL_CASES, augmentation=0.7, position=True)
 
 
 def view_for(settings: TrainSettings, annotated: int, alike: bool = False) -> View:

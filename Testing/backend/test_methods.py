@@ -20,15 +20,15 @@ SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
 
 
-def a_method(name: str = "scribble", **differences):
+def a_method(name: str = "scribble", spacing_mm=SPACING, **differences):
     image, labels = phantom((6, 48, 48))
     settings = resolve(name, "fast", SMALL | differences)
     view = view_for(settings, 1)
-    how = preprocess.fit([image.shape], [SPACING], settings, view)
+    how = preprocess.fit([image.shape], [spacing_mm], settings, view)
     channel_of = np.arange(256)
-    channels = how.labels(labels, SPACING, channel_of)
+    channels = how.labels(labels, spacing_mm, channel_of)
     strokes = torch.where(torch.rand(channels.shape, generator=torch.Generator().manual_seed(0)) < 0.1, channels, -1)
-    case = PreparedCase("a", how.image(image, SPACING), strokes, hot(channels, len(CONTRACT.ids)))
+    case = PreparedCase("a", how.image(image, spacing_mm), strokes, hot(channels, len(CONTRACT.ids)))
     return METHODS[name](settings, Items([case], how.dims, torch.device("cpu")), how, view, Messenger())
 
 
@@ -98,8 +98,9 @@ def test_a_view_from_afar_shows_the_same_part():
     assert torch.allclose(seen, torch.nn.functional.avg_pool2d(image, 2), atol=1e-5)
 
 
-def test_a_window_that_the_network_cannot_halve_is_seen_whole():
-    learner = a_method(coarse=1.0, slice_size=32, levels=5).learner
+@pytest.mark.parametrize("differences", [{"slice_size": 32, "levels": 5}, {"spacing_mm": (1.0, 1.0, 1.0)}])
+def test_what_the_network_cannot_halve_and_volumes_are_seen_whole(differences):
+    learner = a_method(coarse=1.0, **differences).learner
     assert learner.draw(Moment(step=0, fraction=0.0)).image.shape[2:] == learner.window
 
 

@@ -115,7 +115,13 @@ class Learner:
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
 
     def _coarse(self, moment: Moment) -> bool:
-        """Whether a step sees its items at half resolution: often at first, never at the end, for all parts alike."""
+        """Whether a step sees its slices at half resolution: often at first, never at the end, for all parts alike.
+
+        With it students of ten ACDC patients gain 0.02 to 0.03 Dice on others in a minute, those of abdomens nothing.
+        Volumes are coarse already: those of hippocampi lose 0.005.
+        """
+        if self.items.dims == 3:
+            return False
         fades = (FINE_FROM - moment.fraction) / (FINE_FROM - COARSE_UNTIL)
         chance = self.view.coarse * min(max(fades, 0.0), 1.0)
         return chance > float(torch.rand(1, generator=generator_for(self.seed + COARSE_SALT, moment.step)))

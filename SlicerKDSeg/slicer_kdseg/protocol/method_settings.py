@@ -63,7 +63,7 @@ class TrainSettings:
         None, hint="keep only the largest part of every class; none = of those that were annotated in one piece"
     )
     coarse: float | None = setting(
-        None, 0, 1, "share of the early batches that are seen at half resolution; none = 0 for one case, else 0.75"
+        None, 0, 1, "share of early batches of slices seen at half resolution; none = 0.75 for several cases, else 0"
     )
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 

@@ -39,7 +39,7 @@ ONE_CASE = View(
 SEVERAL_CASES = View(
     1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True, coarse=0.75
 )
-ALIKE_CASES = dataclasses.replace(SEVERAL_CASES, augmentation=0.7, position=True)
+ALIKE_CASES = dataclasses.replace(SEVERAL_CASES, augmentation=0.7, position=True, coarse=0.0)
 
 
 def view_for(settings: TrainSettings, annotated: int, alike: bool = False) -> View:

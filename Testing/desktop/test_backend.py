@@ -69,6 +69,7 @@ def test_train_without_what_is_needed_offers_to_install(
     from slicer_kdseg.scene import backend_python
 
     monkeypatch.setitem(backend_python.NEEDED, "kdseg_no_such_package", "kdseg-no-such-package>=1")
+    draw(a_panel.workplace.session.annotation, 1, 3, 13, slice(10, 18))
     a_panel.train.ui.trainButton.click()
     wait(lambda: not a_panel.workplace.link.state.busy, 60)
     assert "needs 1 more packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text

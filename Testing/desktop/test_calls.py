@@ -29,7 +29,7 @@ KNOWN_OBJECTS = {
     "logic": "SampleDataLogic",
 }
 IN_SLICERS_MODULE = ("slicer.util", "slicer.app", "slicer.mrmlScene", "slicer.modules")
-FROM_QT = {"visible", "enabled", "connect", "layout", "blockSignals", "text", "name", "children"}
+FROM_QT = {"visible", "enabled", "connect", "layout", "blockSignals", "text", "name", "children", "update"}
 
 
 def listed() -> dict[str, str]:

@@ -15,9 +15,11 @@ import slicer
 
 import Testing.desktop.needs_qt  # noqa: F401  first
 from slicer_kdseg.protocol.method_settings import SETTINGS
-from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished
+from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished, new_annotation
 from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.displaying import backgrounds
 from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.workplace import FIRST_CLASSES
 from Testing.desktop.standin.application import Desktop, Module
 from Testing.desktop.standin.pythonqt import Proxy, unwrap
 
@@ -306,12 +308,13 @@ def test_review_by_buttons(
     the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
 ) -> None:
     from slicer_kdseg.protocol.labels import LabelClass, LabelContract
-    from slicer_kdseg.scene.results import PreviewSegmentation
+    from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
 
     contract = LabelContract((LabelClass(0, "background"), LabelClass(1, "liver")))
     preview = PreviewSegmentation(a_desktop.scene, a_volume, contract)
     preview.labels[2:8, 8:20, 8:20] = 1
     preview.shown()
+    preview.attribute(Provenance(source="student"))
     panel = the_review_module.open().panel
     ui = panel.review.ui
     ui.nextButton.click()
@@ -429,6 +432,46 @@ def test_an_image_that_is_loaded_while_the_panel_is_seen_is_taken(
     wait(lambda: panel.workplace.session.annotation is not None)
     assert panel.workplace.session.annotation.volume is image
     assert panel.annotate.ui.volumeSelector.currentNode() is image
+
+
+def test_an_image_that_is_loaded_while_another_tab_is_seen_is_opened(
+    the_module: Module, a_desktop: Desktop, wait: Wait
+) -> None:
+    panel = the_module.open().panel
+    for tab in (1, 2):
+        panel.ui.tabs.currentIndex = tab
+        volume = new_volume(a_desktop.scene, "late", np.random.default_rng(1).normal(size=(8, 32, 32)), np.eye(4))
+        wait(lambda: panel.workplace.session.annotation is not None)
+        assert panel.workplace.session.annotation.volume is volume
+        a_desktop.scene.Clear(False)
+
+
+def test_the_brush_draws_on_the_image_that_is_shown(
+    a_drawn_panel: Any, a_desktop: Desktop, a_volume: Any, draw: Draw
+) -> None:
+    other = new_volume(a_desktop.scene, "other", np.random.default_rng(1).normal(size=(10, 40, 48)), np.eye(4))
+    theirs = new_annotation(a_desktop.scene, other, FIRST_CLASSES)
+    theirs.node.GetDisplayNode().SetVisibility(True)
+    slicer.util.setSliceViewerLayers(background=other)
+    a_drawn_panel.ui.tabs.currentIndex = 2
+    a_drawn_panel.ui.tabs.currentIndex = 0
+    assert set(backgrounds(a_desktop.scene)) == {a_volume}
+    assert not theirs.node.GetDisplayNode().GetVisibility()
+    assert a_drawn_panel.workplace.session.annotation.node.GetDisplayNode().GetVisibility()
+
+
+def test_other_images_that_are_taken_back_are_not_ticked(a_panel: Any, a_desktop: Desktop) -> None:
+    other = new_volume(a_desktop.scene, "other", np.random.default_rng(1).normal(size=(10, 40, 48)), np.eye(4))
+    a_panel.workplace.choose(others=(other.GetID(),))
+    assert other in a_panel.train.ui.othersSelector.checkedNodes()
+    a_panel.workplace.choose(others=())
+    assert not a_panel.train.ui.othersSelector.checkedNodes()
+
+
+def test_train_asks_for_strokes_before_it_asks_for_packages(a_panel: Any) -> None:
+    a_panel.train.ui.trainButton.click()
+    assert "draw some" in a_panel.ui.messageLabel.text
+    assert not a_panel.workplace.waits_for_backend
 
 
 def test_nothing_is_logged_by_the_threads_that_talk_to_a_backend(a_panel: Any) -> None:

@@ -17,7 +17,7 @@ from slicer_kdseg.scene.annotation import Annotation, new_annotation
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.painting import Painter
-from slicer_kdseg.scene.results import PreviewSegmentation, find_preview
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
 from slicer_kdseg.scene.review import Review
 from slicer_kdseg.scene.review_report import ReviewReport
 from slicer_kdseg.scene.segments import BINARY_LABELMAP
@@ -99,6 +99,7 @@ def test_accept_and_report(a_scene: Any, a_large_volume: Any, tmp_path: Path) ->
     labels = np.zeros(SHAPE, np.uint8)
     labels[100:200, 100:300, 100:300] = 3
     preview.show(labels)
+    preview.attribute(Provenance(source="student"))
     review, errands, spent = Review(a_scene, "anna"), Errands(("work",)), OwnTime()
     (case,) = review.cases()
     kept: list[Any] = []

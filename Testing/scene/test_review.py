@@ -14,13 +14,17 @@ from slicer_kdseg.headless.files import open_scene, save_scene
 from slicer_kdseg.protocol.errors import OutOfSpace
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.scene.annotation import Annotation
-from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume, new_volume
+from slicer_kdseg.scene.nodes import source_of
 from slicer_kdseg.scene.painting import Painter
-from slicer_kdseg.scene.results import PreviewSegmentation
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
 from slicer_kdseg.scene.review import Review, ReviewCase, differences
 from slicer_kdseg.scene.review_report import ReviewReport
 
 Stroke = Callable[[int, int, slice], np.ndarray]
+
+
+STUDENT = Provenance(method="scribble", source="student")
 
 
 @pytest.fixture
@@ -30,6 +34,7 @@ def a_prediction(a_scene: Any, a_volume: Any, a_contract: LabelContract) -> Prev
     labels[2:8, 8:20, 8:20] = 1
     labels[2:8, 22:34, 26:42] = 4
     preview.show(labels)
+    preview.attribute(STUDENT)
     return preview
 
 
@@ -103,10 +108,32 @@ def test_rejecting_keeps_what_was_corrected(a_review: Review, a_scene: Any) -> N
     assert a_review.accept(case).verdict == "corrected"
 
 
+def test_a_preview_that_has_not_come_yet_is_no_case(a_scene: Any, a_volume: Any, a_contract: LabelContract) -> None:
+    preview, review = PreviewSegmentation(a_scene, a_volume, a_contract), Review(a_scene, "anna")
+    assert review.cases() == []
+    preview.attribute(STUDENT)
+    assert [case.prediction for case in review.cases()] == [preview.node]
+
+
+def test_a_segmentation_from_a_file_belongs_to_the_image_on_its_grid(
+    a_review: Review, a_scene: Any, a_volume: Any, a_prediction: PreviewSegmentation, tmp_path: Path
+) -> None:
+    new_volume(a_scene, "another", np.random.default_rng(1).normal(size=(4, 20, 20)), np.eye(4))
+    storage = a_scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(tmp_path / "other.seg.nrrd"))
+    loaded = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
+    assert storage.WriteData(a_prediction.node)
+    assert storage.ReadData(loaded)
+    assert source_of(loaded) is None
+    assert (a_volume, loaded) in [(case.volume, case.prediction) for case in a_review.cases()]
+    new_volume(a_scene, "a copy", array_of_volume(a_volume).copy(), grid_of_volume(a_volume).affine)
+    assert loaded not in [case.prediction for case in a_review.cases()], "of two images nobody knows which"
+
+
 def test_next_goes_round_the_open_cases(a_review: Review, a_scene: Any, a_contract: LabelContract) -> None:
     for name in ("brain", "chest"):
         volume = new_volume(a_scene, name, np.random.default_rng(1).normal(size=(4, 20, 20)), np.eye(4))
-        PreviewSegmentation(a_scene, volume, a_contract)
+        PreviewSegmentation(a_scene, volume, a_contract).attribute(STUDENT)
     abdomen, brain, chest = a_review.cases()
 
     def after(case: ReviewCase) -> str:

@@ -100,7 +100,8 @@ class Runner:
             return ""
         first = same[0]
         others = f" and {len(same) - 1} more" if len(same) > 1 else ""
-        return f"Waits for job {first.id} ({first.method}, {100 * first.fraction:.0f} % done){others} to end."
+        what = "segmentation" if method == PREDICT else f"training ({first.method})"
+        return f"Waits for another {what}, {100 * first.fraction:.0f} % done,{others} to end."
 
     def _watch(self) -> None:
         while not self._closing:

@@ -13,6 +13,7 @@ from slicer_kdseg.desktop.editor_host import EditorHost
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
+from slicer_kdseg.scene.displaying import backgrounds, hide_of_others, show_only
 from slicer_kdseg.scene.guidance import coverage_hints
 from slicer_kdseg.scene.nodes import images
 from slicer_kdseg.scene.state import SessionState
@@ -39,7 +40,6 @@ class AnnotatePanel:
         self._place = workplace
         self._watch: StrokeWatch | None = None
         self._watched: Any = None
-        self._seen = False
         self._way = workplace.choices.way
         self.editor = EditorHost(self.ui.editor, workplace.scene, "KDSeg")
         widget.setMRMLScene(workplace.scene)
@@ -93,6 +93,7 @@ class AnnotatePanel:
 
     def stroke_drawn(self) -> None:
         """A little after the last stroke: hints, and grow-cut if it is wanted and nothing is being trained."""
+        self.ui.nextSliceLabel.text = ""
         self._show_hints()
         self._place.grow_after_a_stroke()
 
@@ -129,25 +130,29 @@ class AnnotatePanel:
     # Coming and going
 
     def enter(self) -> None:
-        """The panel is seen."""
-        self._seen = True
-        self.take_image()
+        """The panel is seen: so is what the brush draws on, and nothing of the case that was reviewed meanwhile."""
+        annotation = self._place.session.annotation
+        if annotation is not None:
+            hide_of_others(self._place.scene, annotation.volume)
+            show_only(annotation.node, [])
+            self._place.show_preview()
+            if any(volume is not annotation.volume for volume in backgrounds(self._place.scene)):
+                slicer.util.setSliceViewerLayers(background=annotation.volume)
         self.editor.wake()
 
     def take_image(self) -> None:
-        """The first image, if there is one and none was chosen."""
-        if self._place.session.annotation is None and self._seen:
+        """The image that was chosen, or the first, if there is one and none is open."""
+        if self._place.session.annotation is None:
             if not self._place.choices.volume:
                 self._choose_first_volume()
             self._place.open()
 
     def node_added(self) -> None:
-        """Perhaps an image, loaded by somebody who has opened the module already; its voxels come a little later."""
-        if self._place.session.annotation is None and self._seen:
+        """Perhaps an image; its voxels come a little later."""
+        if self._place.session.annotation is None:
             self._after_loading.start()
 
     def leave(self) -> None:
-        self._seen = False
         self.editor.sleep()
 
     def scene_closing(self) -> None:

@@ -81,6 +81,7 @@ class BackendPanel:
         """Everything that a local backend has stored; the box beside it has said that nobody needs it."""
         self.ui.sureBox.checked = False
         self._link.clean_up()
+        self._place.session.models.forget()
 
     # Another one
 

@@ -62,7 +62,7 @@ class ModulePanel:
             self.workplace.session.signals.predicted.connect(lambda volume: self.review.refresh()),
         ]
         self.ui.tabs.connect("currentChanged(int)", self._tab_chosen)
-        self._watch = SceneWatch(scene, self.scene_closing, self.scene_changed, self.annotate.node_added)
+        self._watch = SceneWatch(scene, self.scene_closing, self.scene_changed, self.node_added)
         # Slicer logs everything, through Qt objects that must not be touched from the threads that talk to a backend.
         logging.getLogger("urllib3").setLevel(logging.INFO)
         self._say("")
@@ -89,6 +89,11 @@ class ModulePanel:
         if self._entered:
             self._tab_changed()
 
+    def node_added(self) -> None:
+        """Perhaps an image, loaded by somebody who has opened the module already, whichever tab is seen."""
+        if self._entered:
+            self.annotate.node_added()
+
     def close(self) -> None:
         """Slicer ends or the module is reloaded: widgets go, strokes and job stay."""
         self._watch.close()
@@ -107,6 +112,7 @@ class ModulePanel:
     def _tab_changed(self) -> None:
         if not self._entered:
             return
+        self.annotate.take_image()
         at = self.ui.tabs.currentIndex
         if at == ANNOTATE:
             self.review.leave()

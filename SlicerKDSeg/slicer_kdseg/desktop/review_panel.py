@@ -15,7 +15,7 @@ from slicer_kdseg.desktop.editor_host import EditorHost
 from slicer_kdseg.desktop.folder import only_folders
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
-from slicer_kdseg.scene.displaying import show_only
+from slicer_kdseg.scene.displaying import hide_of_others, show_only
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.review import ClassDifference, Review, ReviewCase, differences_later
 from slicer_kdseg.scene.review_report import ReportFiles, ReviewReport
@@ -87,6 +87,7 @@ class ReviewPanel:
         case = self.case
         if case is not None:
             show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
+            hide_of_others(self._scene, case.volume)
             slicer.util.setSliceViewerLayers(background=case.volume)
         self._show_case()
 

@@ -148,9 +148,14 @@ class TrainPanel:
             ui.presetBox.addItems(preset_names(choices.method))
             ui.presetBox.setCurrentText(choices.preset)
         with Quiet(ui.othersSelector):
-            for node in (self._place.scene.GetNodeByID(id_) for id_ in choices.others):
+            chosen = [self._place.scene.GetNodeByID(id_) for id_ in choices.others]
+            for node in ui.othersSelector.checkedNodes():
+                if node not in chosen:
+                    ui.othersSelector.uncheck(node)
+            for node in chosen:
                 if node is not None:
                     ui.othersSelector.check(node)
+        ui.othersSelector.update()  # CTK does not repaint what was checked by a program
 
     def close(self) -> None:
         for disconnect in self._disconnect:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slicer_kdseg.scene.choices import Choices
-from slicer_kdseg.scene.nodes import SOURCE, segmentations
-from slicer_kdseg.scene.review import GEOMETRY
+from slicer_kdseg.scene.nodes import nodes_of_class, segmentations, source_of
 
 
 def show_as_chosen(segmentation: Any, choices: Choices) -> None:
@@ -42,7 +41,14 @@ def show_only(segmentation: Any, others: list[Any]) -> None:
 def hide_of_others(scene: Any, volume: Any) -> None:
     """Hide what belongs to other volumes than ``volume``: patients often lie in one place, and so do their labels."""
     for node in segmentations(scene):
-        source = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
+        source = source_of(node)
         display = node.GetDisplayNode()
         if display is not None and source is not None and source is not volume and display.GetVisibility():
             display.SetVisibility(False)
+
+
+def backgrounds(scene: Any) -> list[Any]:
+    """The volumes behind everything else in the slice views that show one."""
+    views = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
+    found = (scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views)
+    return [volume for volume in found if volume is not None]

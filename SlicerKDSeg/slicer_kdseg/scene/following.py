@@ -152,7 +152,8 @@ class JobFollower:
         for preview in self._previews.values():
             preview.node.SetAttribute("KDSeg.Model", self._model)
         failure = final.sentence if final.state == "failed" else ""
-        sentence = final.sentence or job_sentence(final.state)
+        over = job_sentence(final.state)
+        sentence = f"{over} {final.sentence}" if final.state == "done" and final.sentence else final.sentence or over
         if final.state == "done":
             self._become(fraction=1.0, seconds_left=0.0)
         state = self._become(phase="annotating", job_state=final.state, sentence=sentence, failure=failure, trouble="")

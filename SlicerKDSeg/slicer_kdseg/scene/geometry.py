@@ -37,6 +37,10 @@ class Grid:
         i, j, k = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
         return k, j, i
 
+    def fits(self, other: Grid) -> bool:
+        """Whether both have the same voxels, up to a hundredth of a millimetre."""
+        return self.shape == other.shape and bool(np.allclose(self.affine, other.affine, atol=0.01))
+
     def to_ras(self, voxels: np.ndarray) -> np.ndarray:
         """Array positions (N, 3) in the order (d, h, w) to RAS mm (N, 3)."""
         ijk = np.atleast_2d(np.asarray(voxels, float))[:, ::-1]
@@ -177,6 +181,15 @@ def grid_of_image(image: Any) -> Grid:
     affine[:3, 3] += affine[:3, :3] @ np.array([x, y, z], float)
     width, height, depth = image.GetDimensions()
     return Grid((depth, height, width), affine)
+
+
+def reference_grid(segmentation: Any) -> Grid | None:
+    """The voxels of the image that a vtkSegmentation was made for, as its file or its maker has noted them."""
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    noted, image = segmentation.GetConversionParameter(name), slicer.vtkOrientedImageData()
+    if not noted or not slicer.vtkSegmentationConverter.DeserializeImageGeometry(noted, image, False):
+        return None
+    return grid_of_image(image)
 
 
 def _allocate(image: vtkImageData, start: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -30,6 +30,10 @@ class Models:
         """Ask for all models, the newest first."""
         self._errands.send("orders", self._backend().models, self._listed, self._failed)
 
+    def forget(self) -> None:
+        """The backend that had them has been emptied."""
+        self._listed([])
+
     def make_current(self, number: int) -> None:
         """Roll forward or back to model ``number``."""
         client = self._backend()

@@ -6,6 +6,7 @@ from typing import Any
 
 ROLE = "KDSeg.Role"  # an attribute; what nobody of ours has made lacks it
 SOURCE = "KDSeg.SourceVolume"  # a reference to the volume that a node belongs to
+GEOMETRY = "referenceImageGeometryRef"  # vtkMRMLSegmentationNode's own reference to its source volume
 
 
 def nodes_of_class(scene: Any, name: str) -> list[Any]:
@@ -26,3 +27,8 @@ def images(scene: Any) -> list[Any]:
         for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode")
         if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetAttribute(ROLE)
     ]
+
+
+def source_of(segmentation: Any) -> Any | None:
+    """The volume that a segmentation says it belongs to."""
+    return segmentation.GetNodeReference(SOURCE) or segmentation.GetNodeReference(GEOMETRY)

@@ -152,6 +152,11 @@ def preview_nodes(scene: Any) -> list[tuple[Any, Any]]:
     return [(node, volume) for node, volume in pairs if volume is not None]
 
 
+def awaits_its_first(node: Any) -> bool:
+    """Whether a segmentation node is a preview that nothing has been shown in yet."""
+    return node.GetAttribute(ROLE) == PREVIEW and not node.GetAttribute(_attribute_name("source"))
+
+
 def segment_id(label: int) -> str:
     return f"KDSeg_{label}"
 

@@ -19,14 +19,14 @@ from slicer_kdseg.protocol.labels import BACKGROUND
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import ANNOTATION, FINISHED, Annotation
 from slicer_kdseg.scene.freezing import frozen_later
-from slicer_kdseg.scene.geometry import grid_of_volume
-from slicer_kdseg.scene.nodes import ROLE, SOURCE, segmentations
+from slicer_kdseg.scene.geometry import grid_of_volume, reference_grid
+from slicer_kdseg.scene.nodes import ROLE, SOURCE, images, segmentations, source_of
+from slicer_kdseg.scene.results import awaits_its_first
 from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
 
 Verdict = Literal["open", "accepted", "corrected", "rejected"]
 REVIEWED = "reviewed"
 PREDICTION = "KDSeg.Prediction"
-GEOMETRY = "referenceImageGeometryRef"  # vtkMRMLSegmentationNode's own reference to its source volume
 VERDICT, NOTE, READER, TIME = ("KDSeg.Review." + word for word in ("Verdict", "Note", "Reader", "Time"))
 
 
@@ -85,12 +85,20 @@ class Review:
         copies = {node.GetNodeReferenceID(PREDICTION): node for node in nodes if node.GetAttribute(ROLE) == REVIEWED}
         found = []
         for node in nodes:
-            volume = node.GetNodeReference(SOURCE) or node.GetNodeReference(GEOMETRY)
+            volume = source_of(node) or self._on_the_same_grid(node)
             labels = node.GetAttribute(FINISHED) and not node.GetAttribute(ROLE)
             ours = node.GetAttribute(ROLE) in (REVIEWED, ANNOTATION)
             if volume is not None and not labels and not ours and _has_voxels(node):
                 found.append(ReviewCase(volume, node, copies.get(node.GetID())))
         return sorted(found, key=lambda case: (case.verdict != "open", case.name.casefold(), case.prediction.GetID()))
+
+    def _on_the_same_grid(self, node: Any) -> Any | None:
+        """The one image that a segmentation from a file was made for: a file does not name it, but has its grid."""
+        grid = reference_grid(node.GetSegmentation())
+        if grid is None or node.GetAttribute(ROLE):
+            return None
+        fits = [volume for volume in images(self._scene) if volume.GetImageData() and grid.fits(grid_of_volume(volume))]
+        return fits[0] if len(fits) == 1 else None
 
     def accept(self, case: ReviewCase) -> ReviewCase:
         """Freeze the prediction as it is now; an earlier correction of it is kept instead."""
@@ -193,8 +201,8 @@ def _names(node: Any) -> dict[int, str]:
 
 
 def _has_voxels(node: Any) -> bool:
-    """Whether a segmentation can be compared: surfaces alone cannot."""
-    return bool(node.GetSegmentation().ContainsRepresentation(BINARY_LABELMAP))
+    """Whether a segmentation can be compared: surfaces alone cannot, nor a preview that has not come yet."""
+    return not awaits_its_first(node) and bool(node.GetSegmentation().ContainsRepresentation(BINARY_LABELMAP))
 
 
 def _login() -> str:

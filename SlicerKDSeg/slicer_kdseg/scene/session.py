@@ -54,9 +54,9 @@ class KDSegSession:
         self._client = client
         self.scene = scene
         self.errands = Errands(("growcut", "network", "orders"))
-        self.models = Models(self.backend, self.errands, self.signals, self.become, self.warn)
+        self.models = Models(self.backend, self.errands, self.signals, self.become, self._mention)
         self.predictions = Predictions(
-            scene, self.backend, self.signals, lambda count: self.become(predicting=count), self.warn
+            scene, self.backend, self.signals, lambda count: self.become(predicting=count), self._mention
         )
         self.history = TrainingHistory()
         self.history.follow(self.signals)
@@ -145,6 +145,10 @@ class KDSegSession:
             )
 
         self._growing.grow(taken, show_and_send, self._fail)
+
+    def check_annotation(self, kind: AnnotationKind = "scribble") -> None:
+        """Raises :class:`KDSegError` where :meth:`request_training` would refuse what has been drawn."""
+        self._snapshot(kind)
 
     def send_correction(self) -> None:
         """All that is drawn as a new revision into the running job; strokes with fresh grow-cut."""
@@ -241,6 +245,10 @@ class KDSegSession:
     def warn(self, error: KDSegError) -> None:
         """Something beside the running work went wrong; the work goes on."""
         self.become(failure=error.sentence)
+        self.signals.warned.emit(error.sentence)
+
+    def _mention(self, error: KDSegError) -> None:
+        """Something that has to do with no training went wrong: said once, and no part of how the training stands."""
         self.signals.warned.emit(error.sentence)
 
     def become(self, **changes: Any) -> SessionState:

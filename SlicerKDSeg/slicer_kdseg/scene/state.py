@@ -60,7 +60,7 @@ class SessionState:
         """The state at the moment a job begins, or is found again; models and the shown preview stay."""
         return SessionState(
             phase="training",
-            sentence=status.sentence or job_sentence("queued"),
+            sentence=status.sentence or job_sentence(status.state),
             job_id=status.id,
             job_state=status.state,
             method=status.method,

@@ -41,6 +41,7 @@ def _made(scene: Any, volume: Any) -> Any:
     grid = grid_of_volume(volume)
     node = new_volume(scene, f"{volume.GetName()} uncertainty", np.zeros(grid.shape, np.uint8), grid.affine)
     node.SetAttribute(ROLE, UNCERTAINTY)
+    node.SetHideFromEditors(True)  # nobody annotates it, trains on it or segments it
     node.SetNodeReferenceID(SOURCE, volume.GetID())
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     _show_in_red(node.GetDisplayNode())

@@ -154,6 +154,7 @@ class Workplace:
         if self.link.state.stage == "connected":
             request()
         elif self.link.state.local:
+            self.session.check_annotation(kind)
             self._pending = request
             self.link.start_local(self.python())
         else:
@@ -211,7 +212,7 @@ class Workplace:
         if not nodes:
             raise BadImage(_("There are no other images; choose some in the tab Train."))
         for node in nodes:
-            self.session.predictions.predict(node, models[0])
+            self.session.predictions.predict(node, max(models, key=lambda model: model.number))
         said = _("The current model segments the other images ({n}); they appear one by one.")
         self.say(said.format(n=len(nodes)))
 

@@ -117,8 +117,8 @@ class Learner:
     def _coarse(self, moment: Moment) -> bool:
         """Whether a step sees its slices at half resolution: often at first, never at the end, for all parts alike.
 
-        With it students of ten ACDC patients gain 0.02 to 0.03 Dice on others in a minute, those of abdomens nothing.
-        Volumes are coarse already: those of hippocampi lose 0.005.
+        Students of ten ACDC patients have 0.02 Dice more on others after a minute, 0.01 after five: such a step takes
+        half the time. Volumes are coarse already: students of hippocampi lose 0.005.
         """
         if self.items.dims == 3:
             return False

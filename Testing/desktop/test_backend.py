@@ -183,10 +183,12 @@ def test_everything_stored_can_be_deleted(a_panel: Any, wait: Wait) -> None:
     wait(lambda: link.state.stage == "connected", 60)
     assert (link.root / "kdseg.sqlite").is_file()
     assert not ui.cleanUpButton.enabled
+    a_panel.workplace.session.become(current_model=3)
     ui.sureBox.click()
     ui.cleanUpButton.click()
     wait(lambda: "was deleted" in ui.linkLabel.text)
     assert not link.root.exists()
+    assert a_panel.workplace.session.state.current_model is None
 
 
 def test_an_installation_never_happens_unasked(a_panel: Any, wait: Wait) -> None:

@@ -84,6 +84,7 @@ def test_previews_of_the_student_reach_the_scene(a_session: KDSegSession, a_clie
     state = wait_until(a_session, lambda state: state.phase == "annotating" and state.job_state == "done", 30)
     assert len(finished) == 1
     assert state.can_train
+    assert state.sentence.startswith("The training is over.")
     assert state.fraction == 1
     newest = a_client.preview(state.job_id, a_client.job(state.job_id).preview)
     assert a_session.preview is not None
@@ -344,6 +345,7 @@ def test_a_saved_scene_goes_on_with_its_job(
     later.annotate(Annotation(volume, a_slicer.scene.GetFirstNodeByName("abdomen annotation")))
     before = wait_until(later, lambda state: state.phase == "training" and state.preview_source == "student", 20)
     assert before.job_id == job
+    assert before.sentence == "The job is training."
     wait_until(later, lambda state: state.step > before.step, 20)
     later.cancel()
     wait_until(later, lambda state: state.job_state == "cancelled" and state.can_train, 10)

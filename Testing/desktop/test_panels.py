@@ -333,8 +333,9 @@ def test_review_by_buttons(
     assert "left border" in (tmp_path / "report" / "kdseg_review.csv").read_text()
     wait(lambda: ui.differenceTable.rowCount == 1)
     assert ui.differenceTable.item(0, 3).text() == "1.000"
+    ui.acceptButton.click()
+    assert editor.activeEffect() is None, "what has its verdict is not drawn on"
     the_review_module.leave()
-    assert editor.activeEffect() is None
 
 
 def test_defaults_are_those_of_the_data_class(a_panel: Any) -> None:

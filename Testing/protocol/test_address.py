@@ -22,7 +22,7 @@ def test_addresses_are_completed(typed, meant):
     assert normalised(typed) == meant
 
 
-@pytest.mark.parametrize("typed", ["", "ftp://a", "http://", "host:99999", "http://user:secret@host"])
+@pytest.mark.parametrize("typed", ["", "ftp://a", "http://", "host:99999", "my host", "http://user:secret@host"])
 def test_what_is_no_address_is_said(typed):
     with pytest.raises(BackendUnreachable, match="write for instance"):
         normalised(typed)

@@ -82,8 +82,7 @@ class ReviewPanel:
         self._show_case()
 
     def case_chosen(self) -> None:
-        self.editor.sleep()
-        self._show_editor(False)
+        self._end_editing()
         case = self.case
         if case is not None:
             show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
@@ -102,6 +101,7 @@ class ReviewPanel:
     def accept(self) -> None:
         case = self._required()
         self._send("freeze", self._review.accept_later(case), lambda copy: self._kept(case, copy))
+        self._end_editing()
         self.refresh()
         self.next()
 
@@ -112,6 +112,7 @@ class ReviewPanel:
 
     def reject(self) -> None:
         self._review.reject(self._required())
+        self._end_editing()
         self.refresh()
         self.next()
 
@@ -236,6 +237,11 @@ class ReviewPanel:
         self._show_editor(True)
         self.editor.edit(case.volume, case.reviewed, "scribble")
         self.editor.wake()
+
+    def _end_editing(self) -> None:
+        """The case has its verdict, or another one is looked at: the brush rests."""
+        self.editor.sleep()
+        self._show_editor(False)
 
     def _show_editor(self, wanted: bool) -> None:
         self._editing = self.ui.reviewEditor.visible = wanted

@@ -14,6 +14,8 @@ def fill_table(table: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):
-            table.setItem(number, column, qt.QTableWidgetItem(text))
+            cell = qt.QTableWidgetItem(text)
+            cell.setToolTip(text)  # where the column is too narrow
+            table.setItem(number, column, cell)
     for column in range(len(head) - 1):
         table.resizeColumnToContents(column)

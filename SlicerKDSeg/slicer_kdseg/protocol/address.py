@@ -10,7 +10,7 @@ from slicer_kdseg.protocol.words import tr as _
 
 
 def normalised(url: str) -> str:
-    """``127.0.0.1:8000``, ``http://0.0.0.0:8000/`` and the like as ``http://127.0.0.1:8000``.
+    """``127.0.0.1:8765``, ``http://0.0.0.0:8765/`` and the like as ``http://127.0.0.1:8765``.
 
     0.0.0.0 is what a server binds to, not an address that can be reached. Raises :class:`BackendUnreachable`.
     """
@@ -22,11 +22,12 @@ def normalised(url: str) -> str:
         port = f":{parts.port}" if parts.port else ""
     except ValueError as error:
         raise BackendUnreachable(
-            _("'{url}' is not an address ({error}); write for instance 127.0.0.1:8000.").format(url=url, error=error)
+            _("'{url}' is not an address ({error}); write for instance 127.0.0.1:8765.").format(url=url, error=error)
         ) from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    spaced = any(letter.isspace() for letter in text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or spaced:
         raise BackendUnreachable(
-            _("'{url}' is not the address of a backend; write for instance 127.0.0.1:8000.").format(url=url)
+            _("'{url}' is not the address of a backend; write for instance 127.0.0.1:8765.").format(url=url)
         )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname, parts.hostname)
     host = f"[{host}]" if ":" in host else host

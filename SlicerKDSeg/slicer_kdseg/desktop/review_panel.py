@@ -101,9 +101,7 @@ class ReviewPanel:
     def accept(self) -> None:
         case = self._required()
         self._send("freeze", self._review.accept_later(case), lambda copy: self._kept(case, copy))
-        self._end_editing()
-        self.refresh()
-        self.next()
+        self._after_a_verdict()
 
     def correct(self) -> None:
         """A copy is edited, never the prediction; strokes of the tab Annotate stay as they are."""
@@ -112,9 +110,7 @@ class ReviewPanel:
 
     def reject(self) -> None:
         self._review.reject(self._required())
-        self._end_editing()
-        self.refresh()
-        self.next()
+        self._after_a_verdict()
 
     def note_written(self) -> None:
         case = self.case
@@ -237,6 +233,11 @@ class ReviewPanel:
         self._show_editor(True)
         self.editor.edit(case.volume, case.reviewed, "scribble")
         self.editor.wake()
+
+    def _after_a_verdict(self) -> None:
+        self._end_editing()
+        self.refresh()
+        self.next()
 
     def _end_editing(self) -> None:
         """The case has its verdict, or another one is looked at: the brush rests."""

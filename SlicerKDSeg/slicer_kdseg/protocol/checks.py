@@ -1,4 +1,4 @@
-"""What makes an image or an annotation unfit for training, said in one sentence. Pure numpy.
+"""What makes an image or an annotation unfit for training, said in one sentence, or a file's name unsafe. Pure numpy.
 
 The scene asks before a byte leaves, the command line before it starts, the backend before it stores:
 all of them here. Arrays are (D, H, W); affines are 4 x 4, index (i, j, k) to RAS mm.

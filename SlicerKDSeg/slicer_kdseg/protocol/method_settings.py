@@ -25,6 +25,7 @@ class TrainSettings:
     takes_assistants: ClassVar[bool] = False
     meets_strangers: ClassVar[bool] = False
     turns_for_several: ClassVar[float] = 20.0
+    coarse_for_several: ClassVar[float] = 0.0
 
     seconds: float = setting(120.0, 1, 86400, "time budget of training in seconds, previews included")
     until_good: bool = setting(True, hint="stop before the budget when the held-out quality no longer rises")
@@ -63,7 +64,7 @@ class TrainSettings:
         None, hint="keep only the largest part of every class; none = of those that were annotated in one piece"
     )
     coarse: float | None = setting(
-        None, 0, 1, "share of early batches of slices seen at half resolution; none = 0.75 for several cases, else 0"
+        None, 0, 1, "share of early batches of slices seen at half resolution; none = what fits the method"
     )
     rare_items: float | None = setting(None, 0, 1, "share of items drawn for their rare classes; none = 0.5 or 0")
 
@@ -82,6 +83,7 @@ class ScribbleSettings(TrainSettings):
     learns_from: ClassVar[AnnotationKind] = "scribble"
     takes_unlabelled: ClassVar[bool] = True
     turns_for_several: ClassVar[float] = 60.0
+    coarse_for_several: ClassVar[float] = 0.75
 
     first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
     partial_ce: float = setting(0.3, 0, 100)
@@ -154,6 +156,8 @@ class OneShotSettings(TrainSettings):
 @dataclass
 class SupervisedSettings(TrainSettings):
     """Dense labels: the reference and the upper bound."""
+
+    coarse_for_several: ClassVar[float] = 0.75
 
 
 @dataclass

@@ -37,9 +37,9 @@ ONE_CASE = View(
     0.4, rotation=20.0, position=True, context=1, fine_width=24, rare_items=0.5, several_scales=False, coarse=0.0
 )
 SEVERAL_CASES = View(
-    1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True, coarse=0.75
+    1.0, rotation=20.0, position=False, context=0, fine_width=0, rare_items=0.0, several_scales=True, coarse=0.0
 )
-ALIKE_CASES = dataclasses.replace(SEVERAL_CASES, augmentation=0.7, position=True, coarse=0.0)
+ALIKE_CASES = dataclasses.replace(SEVERAL_CASES, augmentation=0.7, position=True)
 
 
 def view_for(settings: TrainSettings, annotated: int, alike: bool = False) -> View:
@@ -54,7 +54,9 @@ def view_for(settings: TrainSettings, annotated: int, alike: bool = False) -> Vi
     """
     said = {f.name: getattr(settings, f.name) for f in dataclasses.fields(View)}
     if settings.meets_strangers or (annotated != 1 and not alike):
-        usual = dataclasses.replace(SEVERAL_CASES, rotation=settings.turns_for_several)
+        usual = dataclasses.replace(
+            SEVERAL_CASES, rotation=settings.turns_for_several, coarse=settings.coarse_for_several
+        )
     else:
         usual = ONE_CASE if annotated == 1 else ALIKE_CASES
     return dataclasses.replace(usual, **{name: value for name, value in said.items() if value is not None})

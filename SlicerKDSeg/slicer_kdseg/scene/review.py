@@ -94,8 +94,8 @@ class Review:
 
     def _on_the_same_grid(self, node: Any) -> Any | None:
         """The one image that a segmentation from a file was made for: a file does not name it, but has its grid."""
-        grid = reference_grid(node.GetSegmentation())
-        if grid is None or node.GetAttribute(ROLE):
+        grid = None if node.GetAttribute(ROLE) else reference_grid(node.GetSegmentation())
+        if grid is None:
             return None
         fits = [volume for volume in images(self._scene) if volume.GetImageData() and grid.fits(grid_of_volume(volume))]
         return fits[0] if len(fits) == 1 else None

@@ -146,7 +146,7 @@ class KDSegSession:
 
         self._growing.grow(taken, show_and_send, self._fail)
 
-    def check_annotation(self, kind: AnnotationKind = "scribble") -> None:
+    def check_annotation(self, kind: AnnotationKind) -> None:
         """Raises :class:`KDSegError` where :meth:`request_training` would refuse what has been drawn."""
         self._snapshot(kind)
 

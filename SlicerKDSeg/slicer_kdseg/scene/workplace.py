@@ -211,8 +211,9 @@ class Workplace:
         nodes = [node for node in found if node is not None]
         if not nodes:
             raise BadImage(_("There are no other images; choose some in the tab Train."))
+        newest = max(models, key=lambda model: model.number)
         for node in nodes:
-            self.session.predictions.predict(node, max(models, key=lambda model: model.number))
+            self.session.predictions.predict(node, newest)
         said = _("The current model segments the other images ({n}); they appear one by one.")
         self.say(said.format(n=len(nodes)))
 

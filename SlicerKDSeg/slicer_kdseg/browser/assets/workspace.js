@@ -76,3 +76,11 @@
     send([...event.dataTransfer.files]);
   });
 })();
+
+/* What views still ask of a workspace that has ended is refused by the connection; the page says the end by itself. */
+(function () {
+  const CONNECTION_NOT_OPEN = -32099;
+  window.addEventListener("unhandledrejection", (event) => {
+    if (event.reason?.code === CONNECTION_NOT_OPEN) event.preventDefault();
+  });
+})();

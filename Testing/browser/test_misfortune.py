@@ -20,7 +20,7 @@ from Testing.browser.conftest import COUNTING, Served, User
 DRAWN = "session.annotation.read().counts"
 
 
-def begin_training(user: User) -> None:
+def train(user: User) -> None:
     """Two strokes and Train; a training that only counts runs for two minutes."""
     user.open_sample()
     user.stroke(1, (0.35, 0.45), (0.42, 0.50))
@@ -28,6 +28,10 @@ def begin_training(user: User) -> None:
     user.stroke(0, (0.45, 0.80), (0.56, 0.80))
     user.tab("Train")
     user.click("Train")
+
+
+def begin_training(user: User) -> None:
+    train(user)
     user.served.until("session.state.preview_source == 'student'")
 
 
@@ -169,6 +173,20 @@ def test_a_workspace_that_has_ended_is_said(serve: Callable[..., Served], visit:
     # What a view still asks, when it is given another size at that moment, is no fault of the page.
     user.page.evaluate("() => { window.trame.client.getConnection().getSession().call('trame.rca.size', []) }")
     user.page.wait_for_timeout(300)
+
+
+@pytest.mark.slow
+def test_a_training_whose_scene_is_gone_makes_way(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+    served = serve(*COUNTING)
+    user = visit(served)
+    begin_training(user)
+    served.ask("scene.Clear(False)")
+    user.tab("Annotate")
+    train(user)
+    user.sees(re.compile("Waits for another training"))
+    user.shot("waits")
+    user.click("Stop the other training")
+    served.until("session.state.preview_source == 'student'")
 
 
 @pytest.mark.slow

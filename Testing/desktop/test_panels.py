@@ -153,6 +153,29 @@ def test_cancel_discards_and_the_strokes_stay(a_training_panel: Any, wait: Wait)
     assert np.array_equal(session.annotation.read().labels, before)
 
 
+def test_a_training_that_no_scene_shows_any_more_makes_way(
+    a_training_panel: Any, a_desktop: Desktop, draw: Draw, wait: Wait
+) -> None:
+    session, ui = a_training_panel.workplace.session, a_training_panel.train.ui
+    orphan = session.state.job_id
+    a_desktop.scene.Clear(False)
+    noise = np.random.default_rng(4).normal(0, 4, (10, 40, 48)).astype(np.float32)
+    new_volume(a_desktop.scene, "next", noise, np.eye(4))
+    wait(lambda: session.annotation is not None)
+    draw(session.annotation, 0, 3, 3, slice(4, 44))
+    draw(session.annotation, 1, 3, 13, slice(10, 18))
+    assert unwrap(ui.otherButton).isHidden()
+    ui.trainButton.click()
+    wait(lambda: session.state.job_state == "queued" and session.state.job_id != orphan)
+    assert "Waits for another training (scribble)" in ui.stateLabel.text
+    assert not unwrap(ui.otherButton).isHidden()
+    ui.otherButton.click()
+    assert "Stopping the other training" in ui.stateLabel.text
+    assert unwrap(ui.otherButton).isHidden()
+    wait(lambda: session.state.job_state == "training")
+    assert [model.job for model in session.backend().models()] == [orphan], "its best model so far was kept"
+
+
 def test_cancel_while_the_backend_starts(a_drawn_panel: Any, wait: Wait) -> None:
     place, ui = a_drawn_panel.workplace, a_drawn_panel.train.ui
     ui.trainButton.click()

@@ -162,5 +162,28 @@ def test_every_tab_in_every_state(
         look(panel, f"7_closed_{tab}")
 
 
+def test_waiting_for_another_training(
+    the_module: Module, a_desktop: Desktop, a_volume: Any, look: Look, draw: Callable[..., None], wait: Wait
+) -> None:
+    panel = the_module.open().panel
+    session = panel.workplace.session
+
+    def train() -> None:
+        wait(lambda: session.annotation is not None)
+        draw(session.annotation, 0, 3, 3, slice(4, 44))
+        draw(session.annotation, 1, 3, 13, slice(10, 18))
+        panel.train.ui.trainButton.click()
+
+    panel.ui.tabs.currentIndex = 1
+    train()
+    wait(lambda: session.state.phase == "training" and session.state.preview_source == "student", 60)
+    a_desktop.scene.Clear(False)
+    noise = np.random.default_rng(4).normal(0, 4, (10, 40, 48)).astype(np.float32)
+    new_volume(a_desktop.scene, "next", noise, np.eye(4))
+    train()
+    wait(lambda: session.state.can_make_way)
+    look(panel, "9_train_waits_for_another")
+
+
 def test_the_review_module(the_review_module: Module, a_volume: Any, look: Look) -> None:
     look(the_review_module.open().panel, "8_review_module")

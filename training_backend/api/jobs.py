@@ -18,6 +18,7 @@ def start(backend: TheBackend, body: JsonBody) -> dict[str, Any]:
     request = wire.from_json(JobRequest, body)
     backend.check_device(settings.resolve(request.method, request.preset, request.settings).device)
     status = backend.store.add_job(request, backend.runner.waits_for(request.method))
+    status = backend.runner.placed(status)
     backend.runner.wake()
     return wire.to_json(status)
 
@@ -29,7 +30,7 @@ def all_jobs(backend: TheBackend) -> dict[str, Any]:
 
 @router.get("/{job}")
 def one_job(backend: TheBackend, job: str) -> dict[str, Any]:
-    return wire.to_json(backend.store.history.status(job))
+    return wire.to_json(backend.runner.placed(backend.store.history.status(job)))
 
 
 @router.post("/{job}/annotations", status_code=202)

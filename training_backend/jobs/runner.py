@@ -12,6 +12,8 @@ tenth of a second need not wait ten.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import logging
 import sys
 import threading
@@ -93,15 +95,31 @@ class Runner:
         """Look now: a job was added or is to end."""
         self._wake.set()
 
+    def placed(self, status: JobStatus) -> JobStatus:
+        """With the jobs that a queued one waits for."""
+        if status.state != "queued":
+            return status
+        ahead = self._ahead(status.method, status.id)
+        return dataclasses.replace(status, waits_for=tuple(other.id for other in ahead))
+
     def waits_for(self, method: str) -> str:
         """Why a new job of ``method`` would not start at once; empty if it would."""
-        same = [s for s in self._store.history.unfinished() if (s.method == PREDICT) == (method == PREDICT)]
-        if len(same) < (1 if method == PREDICT else self._limit):
+        ahead = self._ahead(method)
+        if not ahead:
             return ""
-        first = same[0]
-        others = f" and {len(same) - 1} more" if len(same) > 1 else ""
+        first = ahead[0]
+        others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
         what = "segmentation" if method == PREDICT else f"training ({first.method})"
         return f"Waits for another {what}, {100 * first.fraction:.0f} % done,{others} to end."
+
+    def _ahead(self, method: str, job: str = "") -> list[JobStatus]:
+        """What has to end before ``job``, or a new one of ``method``, begins: the oldest first."""
+        same = [s for s in self._store.history.unfinished() if (s.method == PREDICT) == (method == PREDICT)]
+        before = list(itertools.takewhile(lambda status: status.id != job, same))
+        return before if len(before) >= self._room(method) else []
+
+    def _room(self, method: str) -> int:
+        return 1 if method == PREDICT else self._limit
 
     def _watch(self) -> None:
         while not self._closing:
@@ -145,7 +163,7 @@ class Runner:
             return
         predicts = status.method == PREDICT
         busy = sum((running.status.method == PREDICT) == predicts for running in self._running.values())
-        if busy < (1 if predicts else self._limit):
+        if busy < self._room(status.method):
             self._start(status)
 
     def _start(self, status: JobStatus) -> None:

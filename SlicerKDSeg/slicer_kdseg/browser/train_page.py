@@ -112,6 +112,14 @@ def _buttons(tab: TrainTab, front: Front) -> None:
 
 def _state(tab: TrainTab, front: Front) -> None:
     html.Div("{{ train.sentence }}", classes="kdseg-state", raw_attrs=['role="status"', 'aria-live="polite"'])
+    button(
+        "Stop the other training",
+        front.on(tab.make_way),
+        "Its best model so far is kept, and this training begins.",
+        v_if=("train.can_make_way",),
+        prepend_icon="mdi-stop",
+        block=True,
+    )
     html.Div("{{ train.failure }}", v_if=("train.failure",), classes="kdseg-failure", raw_attrs=['role="alert"'])
     html.Div("{{ link.sentence }}", v_if=("link.lost",), classes="kdseg-failure", raw_attrs=['role="alert"'])
     button(

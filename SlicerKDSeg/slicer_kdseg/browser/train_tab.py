@@ -36,6 +36,7 @@ class TrainShown:
     can_correct: bool = False
     can_stop: bool = False
     can_cancel: bool = False
+    can_make_way: bool = False
     sentence: str = ""
     failure: str = ""
     busy: bool = False
@@ -116,6 +117,9 @@ class TrainTab:
     def cancel(self) -> None:
         self._place.cancel()
 
+    def make_way(self) -> None:
+        self._place.session.make_way()
+
     def show_preview(self, wanted: bool) -> None:
         self._place.choose(preview_visible=bool(wanted))
         self._place.show_preview()
@@ -151,6 +155,7 @@ class TrainTab:
             can_correct=state.can_correct,
             can_stop=state.can_stop,
             can_cancel=state.can_cancel or waits,
+            can_make_way=state.can_make_way,
             sentence=self._place.link.state.sentence if waits else happening(state),
             failure=state.failure or state.trouble,
             busy=state.can_cancel or waits,

@@ -35,6 +35,7 @@ BINDINGS = (
     ("correctButton", "clicked()", "correct"),
     ("stopButton", "clicked()", "stop"),
     ("cancelButton", "clicked()", "cancel"),
+    ("otherButton", "clicked()", "make_way"),
 )
 
 
@@ -108,6 +109,9 @@ class TrainPanel:
     def cancel(self) -> None:
         self._place.cancel()
 
+    def make_way(self) -> None:
+        self._place.session.make_way()
+
     # What is shown
 
     def show(self, state: SessionState) -> None:
@@ -119,6 +123,7 @@ class TrainPanel:
         ui.stopButton.enabled = state.can_stop
         ui.cancelButton.enabled = state.can_cancel or waits
         ui.stateLabel.text = self._place.link.state.sentence if waits else happening(state)
+        ui.otherButton.visible = state.can_make_way and self._place.link.state.local
         ui.failureLabel.text = state.failure or state.trouble
         ui.failureLabel.visible = bool(state.failure or state.trouble)
         ui.progressBar.visible = state.can_cancel or waits

@@ -71,7 +71,7 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job as a row: ``GET /v1/jobs/{id}``."""
+    """A job as a row: ``GET /v1/jobs/{id}``. ``waits_for``: the jobs before it, while its turn has not come."""
 
     id: str
     state: JobState
@@ -83,6 +83,7 @@ class JobStatus:
     sentence: str = ""
     model: int | None = None
     preview: int = 0
+    waits_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

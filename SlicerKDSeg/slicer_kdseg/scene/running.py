@@ -110,6 +110,15 @@ class RunningJob:
 
         session.errands.send("orders", lambda: order(client, job), lambda status: None, refused)
 
+    def make_way(self) -> None:
+        """The trainings before this one are stopped, the last one first: none of them begins meanwhile."""
+        session = self._session
+        client, others = session.backend(), session.state.waits_for[::-1]
+        session.become(waits_for=(), sentence=_("Stopping the other training; its best model so far is kept."))
+        session.errands.send(
+            "orders", lambda: [client.stop(other) for other in others], lambda stopped: None, session.warn
+        )
+
     def drain(self) -> None:
         if self._follower is None:
             return

@@ -191,6 +191,11 @@ class KDSegSession:
         else:
             self._running.order(lambda client, job: client.cancel(job), _("Cancelling."))
 
+    def make_way(self) -> None:
+        """Stop the trainings that this one waits for; the best model so far of each is kept."""
+        self._require(self.state.can_make_way)
+        self._running.make_way()
+
     def drain(self) -> None:
         """Called by the host's clock on the scene's thread: hand over what has arrived meanwhile."""
         if self.annotation is not None and not self._present():

@@ -41,6 +41,7 @@ class SessionState:
     trouble: str = ""
     job_id: str = ""
     job_state: JobState | None = None
+    waits_for: tuple[str, ...] = ()
     method: str = ""
     stage: str = ""
     step: int = 0
@@ -63,6 +64,7 @@ class SessionState:
             sentence=status.sentence or job_sentence(status.state),
             job_id=status.id,
             job_state=status.state,
+            waits_for=status.waits_for,
             method=status.method,
             step=status.step,
             fraction=status.fraction,
@@ -87,6 +89,11 @@ class SessionState:
     @property
     def can_stop(self) -> bool:
         return self.phase == "training"
+
+    @property
+    def can_make_way(self) -> bool:
+        """Other trainings are before this one."""
+        return self.phase == "training" and self.job_state == "queued" and bool(self.waits_for)
 
     @property
     def can_cancel(self) -> bool:

@@ -148,10 +148,13 @@ def test_two_jobs_queue_and_the_second_says_what_it_waits_for(client, start_job,
     assert second.state == "queued"
     assert re.match(r"Waits for another training \(scribble\), \d+ % done, to end\.", client.job(second.id).sentence)
     third = start_job(client, 1.0)
+    assert (client.job(first.id).waits_for, second.waits_for) == ((), (first.id,))
+    assert client.job(third.id).waits_for == (first.id, second.id)
     client.cancel(third.id)
     assert until(client, third.id).state == "cancelled"
     assert until(client, first.id).state == "done"
     assert until(client, second.id).state == "done"
+    assert client.job(second.id).waits_for == ()
     assert [model.job for model in client.models()] == [second.id, first.id]
 
 

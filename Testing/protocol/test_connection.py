@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,14 @@ from slicer_kdseg.protocol.connection import Connection
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps sockets open and notes where each request came from."""
+    """Keeps sockets open and notes where each request came from and how it was signed."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.peers: list[int] = []
+        self.signed: list[str | None] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -29,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, Server)
         self.server.peers.append(self.client_address[1])
+        self.server.signed.append(self.headers.get("Authorization"))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", "2")
@@ -58,3 +61,15 @@ def test_a_socket_is_used_again_until_the_backend_might_be_closing_it(
     assert client.json("GET", "/v1/jobs") == {}
     assert server.peers[-1] != server.peers[0]
     client.close()
+
+
+def test_a_password_in_netrc_does_not_replace_the_token(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login anna password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    own = Connection(f"http://127.0.0.1:{server.server_address[1]}", "token")
+    own._session.trust_env = True  # as for another machine
+    own.json("GET", "/")
+    assert server.signed == ["Bearer token"]
+    own.close()

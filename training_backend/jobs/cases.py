@@ -7,6 +7,7 @@ cases/<case id>/annotations/<revision>.frames      labels frame, then the grow-c
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Cases:
     def put_annotation(self, case: str, body: bytes) -> int:
         """Check and keep an annotation; returns its revision. The same content keeps its number."""
         about = self.about(case)
-        frames = decode_frames(body, max_frames=2)
+        frames = decode_frames(body, max_frames=2, max_bytes=2 * math.prod(about["shape"]))
         labels = frames[0]
         growcut = frames[1] if len(frames) == 2 else None
         kind, contract = _described(labels)

@@ -79,6 +79,8 @@ class Previews:
         if row is None:
             raise NotFound(f"Job {job[:40]} has no preview {number}; wait for its event.")
         whole = self.path(job, number)
+        if not whole.exists():
+            raise NotFound(f"Preview {number} of job {job[:40]} was discarded when the job was cancelled.")
         parts = self._chain(job, number, since)
         if not parts or sum(part.stat().st_size for part in parts) > max(whole.stat().st_size, SMALL_BYTES):
             parts = [whole]

@@ -123,7 +123,10 @@ class Runner:
 
     def _watch(self) -> None:
         while not self._closing:
-            self._tick()
+            try:
+                self._tick()
+            except Exception:  # whatever the system refuses now may work at the next look; without one nothing trains
+                _log.exception("the runner could not look after its jobs")
             self._wake.wait(_TICK_SECONDS if self._running else _IDLE_SECONDS)
             self._wake.clear()
 
@@ -246,6 +249,9 @@ class Runner:
                 kept = self._store.models.promote(job, "stopped", f"{sentence} The best model so far was kept.")
             except OutOfSpace as error:
                 self._fail(job, error.sentence)
+                return
+            except OSError as error:
+                self._fail(job, f"The model so far could not be kept ({error.strerror or error}).")
                 return
             if kept is None:
                 history.emit(job, StateChanged("stopped", f"{sentence} There was no model yet to keep."))

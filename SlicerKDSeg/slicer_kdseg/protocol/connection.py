@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,8 +36,7 @@ class Connection:
         self._transport = transport or HTTPAdapter(pool_maxsize=4)
         self._session.mount(self.url, self._transport)
         self._last_used = time.monotonic()
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.auth = partial(_signed, token)  # else a password of the user's netrc would go out in its place
 
     def close(self) -> None:
         self._session.close()
@@ -126,3 +126,9 @@ class Connection:
                 " {what}); check the address and the port."
             ).format(url=self.url, status=response.status_code, what=what)
         )
+
+
+def _signed(token: str | None, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    if token:
+        request.headers["Authorization"] = f"Bearer {token}"
+    return request

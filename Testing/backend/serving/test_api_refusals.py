@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slicer_kdseg.protocol import errors, wire
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.frames import encode_array, encode_frames
+from slicer_kdseg.protocol.header import pack
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.messages import CaseInUse, JobRequest
 
@@ -93,6 +94,10 @@ def test_annotations_must_lie_on_their_image(a_client, image, strokes, contract)
         a_client.upload_annotation(case, strokes, contract, affine_ras=moved)
     with pytest.raises(errors.NotFound, match="upload its image first"):
         a_client.upload_annotation("b" * 64, strokes, contract)
+    run = b"\xff" + (1 << 30).to_bytes(4, "little")
+    announced = pack("labels", "uint8", (1, 1 << 15, 1 << 15), None, "rle", run, 1)
+    with pytest.raises(errors.BadFrame, match="bytes"):  # a few bytes that stand for a gigabyte
+        a_client._connection.upload("POST", f"/v1/cases/{case}/annotations", announced)
     grown = np.full(image.shape, 9, np.uint8)
     with pytest.raises(errors.BadAnnotation, match=r"Grow-cut .*\[9\]"):
         a_client.upload_annotation(case, strokes, contract, growcut=grown)

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import os
 import re
+import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -126,6 +128,8 @@ def test_stop_keeps_the_best_and_cancel_discards(client, start_job, until, tmp_p
     time.sleep(0.3)
     left = {path.name for path in (tmp_path / "root" / "jobs" / cancelled).iterdir()}
     assert not left & {"best", "checkpoint", "previews"}
+    with pytest.raises(errors.NotFound, match="discarded when the job was cancelled"):
+        client.preview(cancelled, 1)
     with pytest.raises(errors.Conflict, match="over already"):
         client.stop(cancelled)
 
@@ -201,6 +205,22 @@ def test_nothing_stays_behind_when_the_backend_closes(start_backend, start_job, 
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_what_the_system_refuses_once_does_not_end_the_runner(start_backend, start_job, until):
+    backend = start_backend()
+    with BackendClient(backend.url, backend.token) as client:
+        job = start_job(client, 30.0).id
+        until(client, job, "training")
+        while not client.job(job).preview:
+            time.sleep(0.05)
+        for worker in children(backend.pid):
+            os.kill(worker, signal.SIGSTOP)
+        client.stop(job)
+        shutil.rmtree(backend.root / "jobs" / job / "best")  # a virus scanner, a tidy user
+        (backend.root / "jobs" / job / "best").write_text("no folder")
+        assert until(client, job).state in ("failed", "stopped")
+        assert until(client, start_job(client, 1.0).id).state == "done"
 
 
 def test_ended_workers_leave_no_zombie_and_no_open_file(start_backend, start_job, until):

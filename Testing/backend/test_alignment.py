@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
+from slicer_kdseg.protocol.renaming import renamed, shared_names
 from training_backend.data.alignment import ALIGNMENTS, Labelled, aligned, contrast_agreement
-from training_backend.data.assistants import Assistant, fitted, renamed, shared_names, size_ratio
+from training_backend.data.assistants import Assistant, fitted, size_ratio
 from training_backend.data.cases import spacing_mm, turned_like
 from training_backend.data.phantom import phantom
 

@@ -12,7 +12,7 @@ from slicer_kdseg.headless.host import wait_until
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation
-from slicer_kdseg.protocol.labels import LabelContract
+from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.scene.annotation import Annotation, choose_finished, new_annotation
 from slicer_kdseg.scene.cohort import chosen_cases, labelled_case
@@ -33,19 +33,20 @@ def test_labelled_volumes_are_sent_and_take_part(
     client = BackendClient(a_backend.url, a_backend.token)
     session = KDSegSession(a_scene, client)
     session.annotate(an_annotation_with_strokes)
-    annotation = new_annotation(a_scene, another_volume, an_annotation_with_strokes.contract)
-    assert chosen_cases(a_scene, [another_volume.GetID()], "scribble").unlabelled == (another_volume,)
+    contract = an_annotation_with_strokes.contract
+    annotation = new_annotation(a_scene, another_volume, contract)
+    assert chosen_cases(a_scene, [another_volume.GetID()], "scribble", contract).unlabelled == (another_volume,)
     painter = Painter(a_scene, annotation)
     mask = np.zeros((8, 30, 32), bool)
     mask[2, 5, 5:10] = True
     painter.paint(1, mask)
     painter.close()
-    (other,) = chosen_cases(a_scene, [another_volume.GetID(), "gone"], "scribble").labelled
+    (other,) = chosen_cases(a_scene, [another_volume.GetID(), "gone"], "scribble", contract).labelled
     with pytest.raises(BadAnnotation, match="'pelvis' has no finished segmentation"):
-        chosen_cases(a_scene, [another_volume.GetID()], "supervised")  # strokes are no complete labels
-    assert chosen_cases(a_scene, [another_volume.GetID()], "one_shot").unlabelled == (another_volume,)
+        chosen_cases(a_scene, [another_volume.GetID()], "supervised", contract)  # strokes are no complete labels
+    assert chosen_cases(a_scene, [another_volume.GetID()], "one_shot", contract).unlabelled == (another_volume,)
     choose_finished(annotation.node, another_volume)
-    assert len(chosen_cases(a_scene, [another_volume.GetID()], "supervised").labelled) == 1
+    assert len(chosen_cases(a_scene, [another_volume.GetID()], "supervised", contract).labelled) == 1
     session.request_training(settings={"seconds": 1}, labelled=(other,))
     wait_until(session, lambda state: state.job_state == "done" and state.can_train, 30)
     id_ = case_id(other.image, other.affine)
@@ -61,13 +62,35 @@ def test_a_labelled_case_need_not_hold_every_class_but_something(
 ) -> None:
     annotation = new_annotation(a_scene, another_volume, a_contract)
     with pytest.raises(BadAnnotation, match="empty"):
-        labelled_case(annotation, "scribble")
+        labelled_case(annotation, "scribble", a_contract)
     painter = Painter(a_scene, annotation)
     mask = np.zeros((8, 30, 32), bool)
     mask[2, 5, 5:10] = True
     painter.paint(1, mask)
     painter.close()
-    assert labelled_case(annotation, "scribble").role == "target"
-    dense = labelled_case(annotation, "dense", "assistant")
+    assert labelled_case(annotation, "scribble", a_contract).role == "target"
+    dense = labelled_case(annotation, "dense", a_contract, "assistant")
     assert dense.role == "assistant"
     assert set(np.unique(dense.labels())) == {0, 1}
+
+
+def test_classes_of_another_image_are_matched_by_name_and_never_by_number(
+    a_scene: Any, another_volume: Any, a_contract: LabelContract
+) -> None:
+    spleen, liver = LabelClass(1, "Spleen"), LabelClass(2, "liver ")
+    annotation = new_annotation(a_scene, another_volume, LabelContract((a_contract.classes[0], spleen, liver)))
+    mask = np.zeros((8, 30, 32), bool)
+    mask[2, 5, 5:10] = True
+    painter = Painter(a_scene, annotation)
+    painter.paint(1, mask)
+    painter.paint(2, np.roll(mask, 9, axis=1))
+    labels = labelled_case(annotation, "scribble", a_contract).labels()
+    assert (labels[mask] == 4).all(), "the spleen of the open image is number 4"
+    assert (labels[np.roll(mask, 9, axis=1)] == 1).all()
+    annotation.add_class(LabelClass(3, "kidney"))
+    painter.paint(3, np.roll(mask, 15, axis=1))
+    painter.close()
+    with pytest.raises(BadAnnotation, match=r"'pelvis' has classes that the open image does not have \(kidney\)"):
+        labelled_case(annotation, "scribble", a_contract)
+    dense = labelled_case(annotation, "dense", a_contract, "assistant").labels()
+    assert (dense[np.roll(mask, 15, axis=1)] == UNLABELLED).all(), "an assistant may know more"

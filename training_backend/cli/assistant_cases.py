@@ -11,7 +11,7 @@ from slicer_kdseg.protocol import checks
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import LabelContract
-from training_backend.data.assistants import renamed, shared_names
+from slicer_kdseg.protocol.renaming import renamed, shared_names
 from training_backend.data.folder import CaseFolder, read_case_folder
 
 if TYPE_CHECKING:

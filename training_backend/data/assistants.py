@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from training_backend.data.cases import spacing_mm, turned_like
 
 MARGIN_MM = 15.0
@@ -26,22 +26,6 @@ class Assistant:
     image: np.ndarray
     labels: np.ndarray
     affine: np.ndarray
-
-
-def renamed(labels: np.ndarray, own: LabelContract, theirs: LabelContract) -> np.ndarray:
-    """Ids of ``own`` as the ids that ``theirs`` gives to the same names; a class without a namesake is unlabelled."""
-    ids = np.full(256, UNLABELLED, np.uint8)
-    ids[BACKGROUND] = BACKGROUND
-    known = {label.name.strip().casefold(): label.id for label in theirs.foreground}
-    for label in own.foreground:
-        ids[label.id] = known.get(label.name.strip().casefold(), UNLABELLED)
-    return ids[labels]
-
-
-def shared_names(own: LabelContract, theirs: LabelContract) -> list[str]:
-    """Names of the classes that both contracts know, as ``theirs`` writes them."""
-    known = {label.name.strip().casefold() for label in own.foreground}
-    return [label.name for label in theirs.foreground if label.name.strip().casefold() in known]
 
 
 def fitted(

@@ -168,7 +168,7 @@ def test_slicer_ends_and_the_training_may_finish(
     assert local.alive
     left = left_running(link.root)
     assert left is not None
-    with BackendClient(*left) as client:
+    with BackendClient(left.url, left.token) as client:
         assert client.job(job).state == "training"
         client.cancel(job)
     wait(lambda: not local.alive, 30)

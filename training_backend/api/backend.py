@@ -19,7 +19,10 @@ LOCK_WAIT_SECONDS = 3.0  # a server that has just been killed gives its lock bac
 
 
 class Backend:
-    """Owns the data root until :meth:`close`. Raises :class:`Conflict` when another server has it."""
+    """Owns the data root until :meth:`close`. Raises :class:`Conflict` when another server has it.
+
+    ``end``: what a client sets that may end the server; None where a server is not one user's own.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Backend:
         self._reading = Database(self.store.database.path)
         self.followed = History(self._reading)
         self.runner = Runner(self.store, self.bell, training, limit, silence_seconds)
+        self.end: threading.Event | None = None
         self._probe = probe
         self._probing = threading.Lock()
         self._found: tuple[tuple[DeviceInfo, ...], dict[str, str]] | None = None

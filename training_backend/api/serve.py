@@ -66,7 +66,9 @@ def serve(
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=30)
         server = _Announcing(config, url, token)
         if exit_with_stdin:
-            threading.Thread(target=_end_with_stdin, args=(server, app.state.backend), daemon=True).start()
+            app.state.backend.end = threading.Event()
+            for wait in (_end_with_stdin, _end_when_told):
+                threading.Thread(target=wait, args=(server, app.state.backend), daemon=True).start()
         server.run(sockets=[listening])
 
 
@@ -77,4 +79,10 @@ def _end_with_stdin(server: uvicorn.Server, backend: Backend) -> None:
         said = (said + more)[-len(FINISH) :]
     while said == FINISH and any(job.state not in FINAL_STATES for job in backend.store.history.all()):
         time.sleep(1)
+    server.should_exit = True
+
+
+def _end_when_told(server: uvicorn.Server, backend: Backend) -> None:
+    assert backend.end is not None
+    backend.end.wait()
     server.should_exit = True

@@ -86,6 +86,13 @@ class BackendClient:
         self._encodings = info.encodings
         return info
 
+    def end(self) -> None:
+        """End a backend that was started for one user; its jobs go on when one starts on the same folder again.
+
+        Raises :class:`NotAllowed` for one that others started.
+        """
+        self._connection.json("POST", "/v1/end")
+
     def upload_case(self, array: np.ndarray, affine_ras: np.ndarray) -> str:
         """The case's id, a content address; ``array`` (D, H, W), ``affine_ras`` index (i, j, k) to RAS mm.
 

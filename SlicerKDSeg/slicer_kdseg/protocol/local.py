@@ -2,25 +2,29 @@
 
 The child holds the other end of a pipe: when the host ends, however it ends, the backend ends too. Its jobs
 go on when a backend starts on the same folder again. A host that leaves may ask for the running jobs to be finished
-first (:meth:`LocalBackend.let_finish`); the next host then finds that backend (:func:`left_running`).
+first (:meth:`LocalBackend.let_finish`); the next host then takes that backend over (:func:`left_running`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.client import BackendClient
+from slicer_kdseg.protocol.errors import BackendUnreachable, KDSegError
 from slicer_kdseg.protocol.words import tr as _
 
 START_SECONDS = 60.0
+LOOK_SECONDS = 2.0
 FINISH = b"finish\n"
 LEFT = "left_running.json"  # address and token, readable by its owner only
 
@@ -82,7 +86,7 @@ class LocalBackend:
         return lines[-1] if lines else ""
 
     def let_finish(self) -> None:
-        """Leave it: it ends when its jobs are over. Until then :func:`left_running` finds it."""
+        """Leave it: it ends when its jobs are over. Until then :func:`left_running` takes it over."""
         left = self.root / LEFT
         left.unlink(missing_ok=True)
         with os.fdopen(os.open(left, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -124,13 +128,56 @@ class LocalBackend:
             return b""
 
 
-def left_running(root: Path) -> tuple[str, str] | None:
-    """Address and token of a backend on ``root`` that an earlier host left to finish its jobs."""
+class LeftBackend:
+    """A backend that an earlier host left to finish its jobs: it ends by itself when they are over."""
+
+    def __init__(self, root: Path, url: str, token: str) -> None:
+        self.root, self.url, self.token = root, url, token
+        self.last_words = _("Its trainings are over.")
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="kdseg-left", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """As of the last look, which is not older than :data:`LOOK_SECONDS`."""
+        return not self._ended.is_set()
+
+    def let_finish(self) -> None:
+        """It was asked to already; the host only stops looking."""
+        self._ended.set()
+
+    def close(self, wait_seconds: float = 10.0) -> None:
+        """End it and its workers; jobs that run are interrupted, not lost. Safe to call twice."""
+        with BackendClient(self.url, self.token) as client, contextlib.suppress(KDSegError):
+            client.end()
+            until = time.monotonic() + wait_seconds
+            while time.monotonic() < until:
+                client.info()
+                time.sleep(0.1)
+        self._ended.set()
+        forget_left(self.root)
+
+    def _watch(self) -> None:
+        with BackendClient(self.url, self.token) as client:
+            while not self._ended.wait(LOOK_SECONDS):
+                try:
+                    client.info()
+                except KDSegError:
+                    self._ended.set()
+                    forget_left(self.root)
+
+
+def left_running(root: Path) -> LeftBackend | None:
+    """The backend on ``root`` that an earlier host left to finish its jobs, if it answers."""
     try:
         left = json.loads((root / LEFT).read_text(encoding="utf-8"))
-        return str(left["url"]), str(left["token"])
-    except (OSError, ValueError, KeyError, TypeError):
+        url, token = str(left["url"]), str(left["token"])
+        with BackendClient(url, token) as client:
+            client.info()
+    except (OSError, ValueError, KeyError, TypeError, KDSegError):
+        forget_left(root)
         return None
+    return LeftBackend(root, url, token)
 
 
 def forget_left(root: Path) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import KDSegError
-from slicer_kdseg.protocol.local import LocalBackend, forget_left, left_running
+from slicer_kdseg.protocol.local import LeftBackend, LocalBackend, left_running
 from slicer_kdseg.protocol.messages import BackendInfo
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene import backend_remote
@@ -25,6 +26,8 @@ from slicer_kdseg.scene.backend_remote import Tested, device_sentence
 from slicer_kdseg.scene.backend_state import LinkState, Stage
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.signals import Signal
+
+DELETE_SECONDS = 10.0  # workers that are just ending still hold files
 
 
 class BackendLink:
@@ -39,8 +42,10 @@ class BackendLink:
         self.let_trainings_finish = False
         self.ends_with_slicer = False
         self._options = tuple(options)
-        self._local: LocalBackend | None = None
-        self._started: list[LocalBackend] = []  # all that were ever, the one that nobody has been told of included
+        self._local: LocalBackend | LeftBackend | None = None
+        self._started: list[
+            LocalBackend | LeftBackend
+        ] = []  # all that were ever, the one that nobody has been told of included
         self._closed = threading.Event()
         self._remote = False
         self._installation: Installation | None = None
@@ -81,25 +86,25 @@ class BackendLink:
         """Looks first, starts only if nothing is missing; a backend that was left to finish its jobs is taken over."""
         self._become(stage="starting", sentence=_("Starting the local backend."), local=True)
 
-        def work() -> Missing | tuple[LocalBackend | None, BackendClient, BackendInfo]:
-            taken = _taken_over(self.root)
-            if taken is not None:
-                return None, taken, taken.info()
-            missing = look(python)
-            if missing.requirements:
-                return missing
-            local = LocalBackend(self.root, python.executable, self._options, python.environment)
+        def work() -> Missing | tuple[LocalBackend | LeftBackend, BackendClient, BackendInfo]:
+            local: LocalBackend | LeftBackend | None = left_running(self.root)
+            if local is None:
+                missing = look(python)
+                if missing.requirements:
+                    return missing
+                local = LocalBackend(self.root, python.executable, self._options, python.environment)
             self._started.append(local)
             if self._closed.is_set():
                 local.close()
             client = BackendClient(local.url, local.token)
             return local, client, client.info(devices=True)
 
-        def started(result: Missing | tuple[LocalBackend | None, BackendClient, BackendInfo]) -> None:
+        def started(result: Missing | tuple[LocalBackend | LeftBackend, BackendClient, BackendInfo]) -> None:
             if isinstance(result, Missing):
                 self._looked(result)
                 return
             self._local, client, info = result
+            self.let_trainings_finish |= isinstance(self._local, LeftBackend)
             self._use(client, _("The local backend runs. {device}").format(device=device_sentence(info)), local=True)
 
         self._errands.send("backend", work, started, self._failed)
@@ -141,12 +146,19 @@ class BackendLink:
         self._become(stage="asking", sentence=_("Deleting what was stored."), local=True)
 
         def work() -> None:
-            if local is not None:
-                local.close()
-            shutil.rmtree(self.root, ignore_errors=True)
+            for running in (local, left_running(self.root)):
+                if running is not None:
+                    running.close()
+            until = time.monotonic() + DELETE_SECONDS
+            while self.root.exists() and time.monotonic() < until:
+                shutil.rmtree(self.root, ignore_errors=True)
+                time.sleep(0.1)
 
         def done(nothing: None) -> None:
-            self._become_all(LinkState(sentence=_("What the local backend had stored was deleted.")))
+            sentence = _("What the local backend had stored was deleted.")
+            if self.root.exists():
+                sentence = _("Not everything in {folder} could be deleted; close what uses it, and delete it again.")
+            self._become_all(LinkState(sentence=sentence.format(folder=self.root)))
 
         self._errands.send("backend", work, done, self._failed)
 
@@ -223,20 +235,6 @@ class BackendLink:
         if state != self.state:
             self.state = state
             self.changed.emit(state)
-
-
-def _taken_over(root: Path) -> BackendClient | None:
-    left = left_running(root)
-    if left is None:
-        return None
-    client = BackendClient(*left)
-    try:
-        client.info()
-    except KDSegError:
-        client.close()
-        forget_left(root)
-        return None
-    return client
 
 
 _LINKS: dict[Path, BackendLink] = {}

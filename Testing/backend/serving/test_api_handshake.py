@@ -54,6 +54,11 @@ def test_the_handshake_names_methods_and_encodings(a_client):
     assert {"raw", "zlib", "rle"} <= set(info.encodings)
 
 
+def test_a_backend_that_serves_others_does_not_end_for_a_client(a_client):
+    with pytest.raises(errors.NotAllowed, match="serves others too"):
+        a_client.end()
+
+
 def test_a_closed_port_is_a_refused_connection():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -188,3 +188,13 @@ def _in_reference_geometry(node: Any, n: int, volume: Any) -> np.ndarray:
     x0, x1, y0, y1, z0, z1 = image.GetExtent()
     whole[z0 : z1 + 1, y0 : y1 + 1, x0 : x1 + 1] = array_of_image(image)
     return whole
+
+
+def test_who_else_writes_to_a_preview_ends_what_it_held(
+    a_preview: PreviewSegmentation, a_scene: Any, a_volume: Any, a_contract: LabelContract
+) -> None:
+    a_preview.labels[...] = 1
+    a_preview.shown(7)
+    assert a_preview.number == 7
+    PreviewSegmentation(a_scene, a_volume, a_contract).show(np.zeros((10, 40, 48), np.uint8))
+    assert a_preview.number is None

@@ -14,12 +14,14 @@ from slicer_kdseg.headless.files import open_scene, save_scene
 from slicer_kdseg.protocol.errors import OutOfSpace
 from slicer_kdseg.protocol.labels import LabelContract
 from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.scene.freezing import frozen_later
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume, new_volume
 from slicer_kdseg.scene.nodes import source_of
 from slicer_kdseg.scene.painting import Painter
-from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
-from slicer_kdseg.scene.review import Review, ReviewCase, differences
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, segment_id
+from slicer_kdseg.scene.review import Review, ReviewCase, differences, supersede
 from slicer_kdseg.scene.review_report import ReviewReport
+from slicer_kdseg.scene.segments import LABEL_ID, segments
 
 Stroke = Callable[[int, int, slice], np.ndarray]
 
@@ -174,3 +176,37 @@ def test_the_report_is_a_table_and_a_page(a_review: Review, tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(OutOfSpace, match="choose another folder"):
         ReviewReport([]).write(tmp_path / "file" / "below")
+
+
+def test_copies_keep_the_numbers_of_what_they_were_made_from(
+    a_scene: Any, a_volume: Any, a_prediction: PreviewSegmentation
+) -> None:
+    foreign = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "theirs")
+    foreign.SetAndObserveSegmentation(frozen_later(a_prediction.node.GetSegmentation())())
+    for segment in segments(foreign.GetSegmentation()):
+        segment.RemoveTag(LABEL_ID)
+    foreign.SetReferenceImageGeometryParameterFromVolumeNode(a_volume)
+    review = Review(a_scene, "anna")
+    case = review.correct(next(case for case in review.cases() if case.prediction is foreign))
+    assert case.reviewed is not None
+    case.reviewed.GetSegmentation().RemoveSegment(segment_id(1))
+    dice = {row.name: row.dice for row in differences(case)}
+    assert dice == {"liver": 0, "spleen": 1}
+
+
+def test_what_was_edited_is_corrected_whatever_was_said_in_between(a_review: Review) -> None:
+    (case,) = a_review.cases()
+    case = a_review.correct(case)
+    case = a_review.reject(case)
+    assert a_review.accept(case).verdict == "corrected"
+
+
+def test_another_result_in_the_same_place_waits_for_a_verdict_of_its_own(
+    a_review: Review, a_prediction: PreviewSegmentation
+) -> None:
+    accepted = a_review.accept(a_review.cases()[0])
+    a_review.note(accepted, "fine")
+    supersede(a_prediction.node)
+    (case,) = a_review.cases()
+    assert (case.verdict, case.note, case.reader, case.reviewed) == ("open", "", "", None)
+    assert accepted.reviewed.GetScene() is not None, "what was accepted stays in the scene"

@@ -69,14 +69,11 @@ class PreviewFetcher:
         preview = self._previews.get(ready.case)
         if preview is None:
             return
-        labels = preview.labels
         if update.labels is None and update.since != preview.number:
-            preview.number = None  # the layer was remade meanwhile: ask for the whole preview
-            self._wanted.setdefault(ready.case, ready)
+            self._wanted.setdefault(ready.case, ready)  # the layer was written to meanwhile: ask for the whole preview
             return
-        update.apply(labels)
-        preview.number = update.number
-        preview.shown()
+        update.apply(preview.labels)
+        preview.shown(update.number)
         if self.uncertainty is not None and update.uncertainty is not None:
             self.uncertainty.show(update.uncertainty)
         self._shown(ready)

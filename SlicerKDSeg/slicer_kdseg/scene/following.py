@@ -31,6 +31,7 @@ from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.fetching import PreviewFetcher
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, preview_nodes
+from slicer_kdseg.scene.review import supersede
 from slicer_kdseg.scene.signals import SessionSignals
 from slicer_kdseg.scene.state import PreviewShown, SessionState, job_sentence
 
@@ -53,8 +54,8 @@ class FollowedJob:
 class JobFollower:
     """``become(**changes)`` changes the session's state; ``others`` are the previews of other volumes by case.
 
-    ``final`` is given when the job was over before it was followed. ``over`` is true once the job's last
-    event and its last preview have arrived.
+    ``final`` is given when the job was over before it was followed, ``model`` if it has made one. ``over`` is true once
+    the job's last event and its last preview have arrived.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class JobFollower:
         become: Callable[..., SessionState],
         others: Mapping[str, PreviewSegmentation],
         final: StateChanged | None = None,
+        model: int | None = None,
     ) -> None:
         self.job = job
         self.preview = preview
@@ -75,11 +77,10 @@ class JobFollower:
         self._previews = {job.case: preview, **others}
         self.fetcher = PreviewFetcher(client, errands, job.id, self._previews, job.case, self._shown, self._missed)
         self._final = final
-        self._model = ""
+        self._model = "" if model is None else str(model)
         self._watcher = JobWatcher(client, job.id, job.last_event_id)
         for case, own in self._previews.items():
-            for name, value in ((JOB, job.id), (CASE, case), (METHOD, job.method)):
-                own.node.SetAttribute(name, value)
+            remember(job, own.node, case)
 
     def drain(self) -> None:
         told_all = self._watcher.finished or self._watcher.error is not None  # read first: then nothing comes later
@@ -160,6 +161,14 @@ class JobFollower:
         if failure:
             self._signals.failed.emit(failure)
         self._signals.finished.emit(state)
+
+
+def remember(job: FollowedJob, node: Any, case: str) -> None:
+    """Let :func:`remembered_job` find ``job`` in the preview ``node`` of ``case``; a verdict on another job ends."""
+    if node.GetAttribute(JOB) != job.id:
+        supersede(node)
+    for name, value in ((JOB, job.id), (CASE, case), (METHOD, job.method)):
+        node.SetAttribute(name, value)
 
 
 def remembered_job(node: Any) -> FollowedJob | None:

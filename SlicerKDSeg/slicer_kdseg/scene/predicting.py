@@ -18,6 +18,7 @@ from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.errands import Errands, Failed
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
+from slicer_kdseg.scene.review import supersede
 from slicer_kdseg.scene.signals import SessionSignals
 
 ASK_SECONDS = 0.3
@@ -90,8 +91,11 @@ class Predictions:
     def _show(self, volume: Any, model: ModelInfo, labels: np.ndarray) -> None:
         contract = LabelContract(model.labels.classes)
         shown = PreviewSegmentation(self._scene, volume, contract)
+        provenance = Provenance("", model.method, 0, str(model.number), "student")
+        if shown.provenance.model != provenance.model:
+            supersede(shown.node)
         shown.show(labels)
-        shown.attribute(Provenance("", model.method, 0, str(model.number), "student"))
+        shown.attribute(provenance)
         self._signals.predicted.emit(volume)
 
 

@@ -22,12 +22,13 @@ from slicer_kdseg.scene.freezing import frozen_later
 from slicer_kdseg.scene.geometry import grid_of_volume, reference_grid
 from slicer_kdseg.scene.nodes import ROLE, SOURCE, images, segmentations, source_of
 from slicer_kdseg.scene.results import awaits_its_first
-from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments
+from slicer_kdseg.scene.segments import BINARY_LABELMAP, label_id, segments, tag_untagged
 
 Verdict = Literal["open", "accepted", "corrected", "rejected"]
 REVIEWED = "reviewed"
 PREDICTION = "KDSeg.Prediction"
 VERDICT, NOTE, READER, TIME = ("KDSeg.Review." + word for word in ("Verdict", "Note", "Reader", "Time"))
+EDITED = "KDSeg.Review.Edited"  # of a prediction whose copy was given to a reader to correct
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Review:
 
     def accept_later(self, case: ReviewCase) -> Callable[[], Any]:
         """The verdict now; what is called on another thread gives the copy for :meth:`keep`."""
-        self._speak(case, "corrected" if case.verdict == "corrected" else "accepted")
+        self._speak(case, "corrected" if case.prediction.GetAttribute(EDITED) else "accepted")
         return self._copied_later(case)
 
     def correct(self, case: ReviewCase) -> ReviewCase:
@@ -115,6 +116,7 @@ class Review:
 
     def correct_later(self, case: ReviewCase) -> Callable[[], Any]:
         """:meth:`correct` as :meth:`accept_later`."""
+        case.prediction.SetAttribute(EDITED, "yes")
         self._speak(case, "corrected")
         return self._copied_later(case)
 
@@ -150,12 +152,25 @@ class Review:
     def _copied_later(self, case: ReviewCase) -> Callable[[], Any]:
         if case.reviewed is not None and self._scene.IsNodePresent(case.reviewed):
             return lambda: None
+        tag_untagged(case.prediction.GetSegmentation())  # or prediction and copy would be numbered apart later
         return frozen_later(case.prediction.GetSegmentation())
 
     def _speak(self, case: ReviewCase, verdict: Verdict) -> None:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         for name, value in ((VERDICT, verdict), (READER, self.reader), (TIME, now)):
             case.prediction.SetAttribute(name, value)
+
+
+def supersede(prediction: Any) -> None:
+    """Something else is shown in ``prediction`` from now on: it waits for a verdict of its own.
+
+    What was accepted or corrected before stays in the scene, as a segmentation of its own.
+    """
+    for name in (VERDICT, NOTE, READER, TIME, EDITED):
+        prediction.RemoveAttribute(name)
+    for node in segmentations(prediction.GetScene()):
+        if node.GetNodeReferenceID(PREDICTION) == prediction.GetID():
+            node.RemoveNodeReferenceIDs(PREDICTION)
 
 
 def differences(case: ReviewCase) -> list[ClassDifference]:

@@ -9,7 +9,7 @@ import slicer
 
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
-from slicer_kdseg.scene.annotation import Annotation
+from slicer_kdseg.scene.annotation import Annotation, choose_finished
 from slicer_kdseg.scene.background import with_automatic_background
 from slicer_kdseg.scene.collecting import snapshot
 from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, grid_of_volume, new_labelmap, new_volume
@@ -147,3 +147,25 @@ def _overlay(annotation: Annotation, id_: int, mask: np.ndarray) -> None:
     segment_id = annotation.segment_id_of(id_)
     array_of_image(image)[mask] = annotation.node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
     logic.SetBinaryLabelmapToSegment(image, annotation.node, segment_id, logic.MODE_MERGE_MAX)
+
+
+def test_of_overlapping_segments_of_a_finished_segmentation_the_later_one_counts(
+    an_empty_annotation: Annotation, a_painter: Painter
+) -> None:
+    kidney = np.zeros((10, 40, 48), bool)
+    kidney[2:8, 8:20, 8:20] = True
+    tumour = np.zeros((10, 40, 48), bool)
+    tumour[4:6, 10:14, 10:14] = True
+    a_painter.paint(1, kidney)
+    a_painter.paint(4, tumour)
+    choose_finished(an_empty_annotation.node, an_empty_annotation.volume)
+    labels = snapshot(an_empty_annotation, "dense", automatic_background=False).collect().labels
+    assert np.array_equal(labels, np.where(tumour, 4, kidney))
+
+
+def test_more_segments_than_ids_are_refused_with_a_sentence(a_scene: Any, a_volume: Any) -> None:
+    node = a_scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "atlas")
+    for number in range(255):
+        node.GetSegmentation().AddEmptySegment("", f"region {number}")
+    with pytest.raises(BadAnnotation, match="more than 254 segments"):
+        Annotation(a_volume, node)

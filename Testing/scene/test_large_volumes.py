@@ -13,9 +13,10 @@ import pytest
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
-from slicer_kdseg.scene.annotation import Annotation, new_annotation
+from slicer_kdseg.scene.annotation import Annotation, choose_finished, new_annotation
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.nodes import ROLE
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance, find_preview
 from slicer_kdseg.scene.review import Review
@@ -84,6 +85,8 @@ def test_train_and_the_first_preview(a_scene: Any, a_large_volume: Any) -> None:
 
 def test_train_from_finished_labels(a_scene: Any, a_large_volume: Any) -> None:
     annotation = painted(a_scene, a_large_volume, slice(0, 300))
+    annotation.node.RemoveAttribute(ROLE)  # it came from elsewhere
+    choose_finished(annotation.node, a_large_volume)
     client, spent = BackendClient("127.0.0.1:9"), OwnTime()
     session = KDSegSession(a_scene, client)
     session.annotate(annotation)

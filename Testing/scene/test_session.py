@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
@@ -24,10 +25,11 @@ from slicer_kdseg.protocol.errors import (
     Conflict,
     KDSegError,
 )
-from slicer_kdseg.protocol.labels import LabelClass, LabelContract
+from slicer_kdseg.protocol.labels import UNLABELLED, LabelClass, LabelContract
 from slicer_kdseg.protocol.local import LocalBackend
+from slicer_kdseg.protocol.messages import CaseInUse, JobRequest
 from slicer_kdseg.scene.annotation import Annotation, new_annotation
-from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, new_volume
+from slicer_kdseg.scene.geometry import array_of_image, array_of_volume, grid_of_volume, new_volume
 from slicer_kdseg.scene.painting import Painter
 from slicer_kdseg.scene.results import find_preview
 from slicer_kdseg.scene.segments import BINARY_LABELMAP
@@ -345,7 +347,7 @@ def test_a_saved_scene_goes_on_with_its_job(
     later.annotate(Annotation(volume, a_slicer.scene.GetFirstNodeByName("abdomen annotation")))
     before = wait_until(later, lambda state: state.phase == "training" and state.preview_source == "student", 20)
     assert before.job_id == job
-    assert before.sentence == "The job is training."
+    assert before.sentence == "The training is running."
     wait_until(later, lambda state: state.step > before.step, 20)
     later.cancel()
     wait_until(later, lambda state: state.job_state == "cancelled" and state.can_train, 10)
@@ -437,3 +439,88 @@ def test_a_remembered_job_on_an_absent_backend_is_said(
     assert f"'{job}' cannot be followed now" in later.state.sentence
     assert later.state.can_train
     later.close()
+
+
+def test_a_second_click_on_cancel_changes_nothing(a_session: KDSegSession, a_client: BackendClient) -> None:
+    a_session.request_training(settings={"seconds": 30})
+    wait_until(a_session, lambda state: state.phase == "sending", 10)
+    a_session.cancel()
+    a_session.cancel()
+    wait_until(a_session, lambda state: state.job_state == "cancelled" and state.can_train, 20)
+    assert [job.state for job in a_client.jobs()] == ["cancelled"]
+
+
+def test_a_training_on_its_way_is_found_again_where_another_image_was_opened_meanwhile(
+    a_session: KDSegSession, a_scene: Any, an_annotation_with_strokes: Annotation, a_contract: LabelContract
+) -> None:
+    a_session.request_training(settings={"seconds": 30})
+    wait_until(a_session, lambda state: state.phase == "sending", 10)
+    noise = np.random.default_rng(4).normal(size=(10, 40, 48)).astype(np.float32)
+    a_session.annotate(new_annotation(a_scene, new_volume(a_scene, "next", noise, np.eye(4)), a_contract))
+    node = find_preview(a_scene, an_annotation_with_strokes.volume)
+    wait_until(a_session, lambda state: bool(node.GetAttribute("KDSeg.JobId")), 10)
+    assert a_session.state.phase == "annotating"
+    a_session.annotate(an_annotation_with_strokes)
+    wait_until(a_session, lambda state: state.phase == "training" and state.preview_source == "student", 20)
+
+
+def test_train_is_not_overtaken_by_the_job_that_the_scene_remembers(
+    a_training_session: KDSegSession, a_client: BackendClient
+) -> None:
+    session, before = a_training_session, a_training_session.state.job_id
+    assert session.annotation is not None
+    session.annotate(session.annotation)  # asks for the job
+    session.request_training(settings={"seconds": 30})
+    wait_until(session, lambda state: state.job_id not in ("", before), 20)
+    assert session.state.waits_for == (before,)
+    session.make_way()
+    wait_until(session, lambda state: state.preview_source == "student" and state.job_state == "training", 20)
+    assert a_client.job(before).state == "stopped"
+
+
+def test_what_is_shown_stays_what_it_was_when_it_is_found_again(
+    a_session: KDSegSession, an_annotation_with_strokes: Annotation
+) -> None:
+    a_session.request_training(settings={"seconds": 1})
+    wait_until(a_session, lambda state: state.job_state == "done" and state.can_train, 30)
+    assert a_session.preview is not None
+    before = dataclasses.replace(a_session.preview.provenance, source="growcut")  # as where the student was not shown
+    a_session.preview.attribute(before)
+    shown: list[PreviewShown] = []
+    a_session.signals.preview_arrived.connect(shown.append)
+    a_session.annotate(an_annotation_with_strokes)
+    wait_until(a_session, lambda state: bool(shown) and state.job_state == "done" and state.can_train, 20)
+    assert a_session.preview.provenance == before
+    assert before.model == "1"
+
+
+def test_the_list_of_models_comes_though_another_image_was_opened_meanwhile(
+    a_session: KDSegSession, an_annotation_with_strokes: Annotation
+) -> None:
+    a_session.request_training(settings={"seconds": 1})
+    wait_until(a_session, lambda state: state.job_state == "done" and state.can_train, 30)
+    a_session.models.forget()
+    a_session.models.refresh()
+    a_session.annotate(an_annotation_with_strokes)
+    wait_until(a_session, lambda state: len(state.models) == 1, 10)
+
+
+def test_strokes_are_never_sent_as_complete_labels(
+    a_scene: Any, a_client: BackendClient, an_annotation_with_strokes: Annotation
+) -> None:
+    session = KDSegSession(a_scene, a_client)
+    session.annotate(an_annotation_with_strokes)
+    with pytest.raises(BadAnnotation, match="learns from a finished segmentation, and these are strokes"):
+        session.request_training("one_shot", kind="dense")
+    case = a_client.upload_case(
+        array_of_volume(an_annotation_with_strokes.volume), grid_of_volume(an_annotation_with_strokes.volume).affine
+    )
+    contract, labels = an_annotation_with_strokes.contract, an_annotation_with_strokes.read().labels
+    dense = a_client.upload_annotation(case, np.where(labels == UNLABELLED, 0, labels), contract, "dense")
+    strokes = a_client.upload_annotation(case, labels, contract)
+    cases = (CaseInUse(case, dense, "dense"),)
+    job = a_client.start_job(JobRequest("supervised", contract, cases, settings={"seconds": 30.0}))
+    with pytest.raises(BadAnnotation, match="learns from complete labels"):
+        a_client.join_annotation(job.id, case, strokes)
+    a_client.cancel(job.id)
+    session.close()

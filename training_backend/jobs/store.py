@@ -73,7 +73,10 @@ class Store:
 
     def join_annotation(self, job: str, case: str, revision: int) -> None:
         """Give a running job a newer annotation. Raises :class:`BadAnnotation`, NotFound or Conflict."""
-        self._check_labels(case, revision, self.history.request(job), case[:12])
+        request = self.history.request(job)
+        annotation = self._check_labels(case, revision, request, case[:12])
+        if annotation.kind != "dense" and settings.SETTINGS[request.method].learns_from == "dense":
+            raise BadAnnotation(f"These are strokes, and job {job} learns from complete labels; send those.")
         self.history.join(job, case, revision)
 
     def stored_cases(self, job: str) -> tuple[list[StoredCase], int]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, LabelClass, LabelContract
+from slicer_kdseg.protocol.messages import AnnotationKind
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.geometry import Grid, grid_of_volume, voxels_on
 from slicer_kdseg.scene.layers import Layer, Strokes, drawn_planes, filled_with, strokes_in
@@ -71,9 +72,10 @@ class Annotation:
         """All strokes on the volume's grid. Raises :class:`BadAnnotation` when they lie on another grid."""
         return self.read_later()()
 
-    def read_later(self) -> Callable[[], Strokes]:
+    def read_later(self, kind: AnnotationKind = "scribble") -> Callable[[], Strokes]:
         """:meth:`read` for another thread: the scene is asked now, the voxels are read when it is called.
 
+        Of ``kind`` dense it is what :meth:`filled` gives: complete labels have no contradictions.
         Raises :class:`BadAnnotation`. The views keep their buffers alive, whatever becomes of the segments; 512 x 512 x
         300 voxels are gone through in 20 to 40 ms, which no click should wait for.
         """
@@ -85,7 +87,8 @@ class Annotation:
                 ).format(labels=self.node.GetName(), image=self.volume.GetName())
             )
         grid, layers = self._layers_on_grid()
-        return lambda: strokes_in(grid.shape, layers)
+        together = filled_with if kind == "dense" else strokes_in
+        return lambda: together(grid.shape, layers)
 
     def filled(self) -> np.ndarray:
         """A finished segmentation (D, H, W) uint8: what no segment claims is background, a later segment wins."""
@@ -97,7 +100,7 @@ class Annotation:
         Raises :class:`BadAnnotation`. The views keep their buffers alive, whatever becomes of the segments.
         """
         grid, layers = self._layers_on_grid()
-        return lambda: filled_with(grid.shape, layers)
+        return lambda: filled_with(grid.shape, layers).labels
 
     def voxels_by_slice(self) -> dict[int, np.ndarray]:
         """Voxels that each class claims on each slice (D,); overlaps count for both.

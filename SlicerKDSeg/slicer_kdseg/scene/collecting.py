@@ -78,7 +78,6 @@ class Snapshot:
         strokes = self.read()
         labels, spoken = strokes.labels, strokes.spoken
         if self.kind == "dense":
-            labels[labels == UNLABELLED] = BACKGROUND
             spoken = np.append(spoken, np.uint8(BACKGROUND))
         elif self.automatic_background and not (spoken == BACKGROUND).any():
             labels = with_automatic_background(self.image, labels, self.grid.spacing_mm)
@@ -105,7 +104,7 @@ def snapshot(annotation: Annotation, kind: AnnotationKind, automatic_background:
     volume, contract = annotation.volume, annotation.contract
     image, grid = array_of_volume(volume), grid_of_volume(volume)
     checks.check_image_shape(image.shape)
-    read = annotation.read_later()
+    read = annotation.read_later(kind)
     spoken = annotation.spoken_classes()
     if kind == "dense" or (spoken and automatic_background):
         spoken |= {BACKGROUND}

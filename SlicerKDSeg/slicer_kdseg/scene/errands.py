@@ -29,12 +29,14 @@ class Errands:
         work: Callable[[], T],
         then: Callable[[T], object],
         failed: Failed,
+        lasting: bool = False,
     ) -> None:
         """Do ``work`` on ``lane``; later ``then(result)`` or ``failed(error)`` on the draining thread.
 
+        ``lasting``: the follow-up concerns no volume and comes after :meth:`forget` too.
         An error that is no :class:`KDSegError` is a fault of ours and is raised by :meth:`drain`.
         """
-        round_ = self._round
+        round_ = None if lasting else self._round
 
         def finish(future: Future[T]) -> None:
             if not future.cancelled():
@@ -59,8 +61,8 @@ class Errands:
         for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
 
-    def _hand_over(self, round_: int, future: Future[T], then: Callable[[T], object], failed: Failed) -> None:
-        if round_ != self._round:
+    def _hand_over(self, round_: int | None, future: Future[T], then: Callable[[T], object], failed: Failed) -> None:
+        if round_ not in (None, self._round):
             return
         error = future.exception()
         if error is None:

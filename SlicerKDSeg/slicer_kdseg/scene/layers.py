@@ -71,17 +71,19 @@ def strokes_in(shape: tuple[int, int, int], layers: list[Layer]) -> Strokes:
     return Strokes(labels, slices, contradicted.size)
 
 
-def filled_with(shape: tuple[int, int, int], layers: list[Layer]) -> np.ndarray:
-    """(D, H, W) uint8 ids: what nobody claims is background, a later layer wins."""
+def filled_with(shape: tuple[int, int, int], layers: list[Layer]) -> Strokes:
+    """Complete labels: what nobody claims is background, a later layer wins."""
     labels = np.full(shape, BACKGROUND, np.uint8)
+    drawn: set[int] = set()
     for box, layer, ids in layers:
         table = _table(ids, int(layer.max(initial=0)))
         table[table == UNLABELLED] = BACKGROUND
-        here = labels[box]
-        for d in drawn_planes(layer):
+        here, planes = labels[box], drawn_planes(layer)
+        drawn.update((planes + box[0].start).tolist())
+        for d in planes:
             plane = table[layer[d]]
             np.copyto(here[d], plane, where=plane != BACKGROUND)
-    return labels
+    return Strokes(labels, np.array(sorted(drawn), np.int64))
 
 
 def drawn_planes(layer: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class Models:
 
     def refresh(self) -> None:
         """Ask for all models, the newest first."""
-        self._errands.send("orders", self._backend().models, self._listed, self._failed)
+        self._errands.send("orders", self._backend().models, self._listed, self._failed, lasting=True)
 
     def forget(self) -> None:
         """The backend that had them has been emptied."""
@@ -42,7 +42,7 @@ class Models:
             client.make_current(number)
             return client.models()
 
-        self._errands.send("orders", work, self._listed, self._failed)
+        self._errands.send("orders", work, self._listed, self._failed, lasting=True)
 
     def download(self, number: int, folder: Path) -> None:
         """Write model ``number`` into the new folder ``folder``."""
@@ -52,6 +52,7 @@ class Models:
             lambda: client.download_model(number, folder),
             self._signals.model_downloaded.emit,
             self._failed,
+            lasting=True,
         )
 
     def _listed(self, models: list[ModelInfo]) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from functools import partial
+from threading import Event
+from typing import Any, Protocol, cast
 
 from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.errors import Conflict, KDSegError
-from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, PreviewReady, StateChanged
+from slicer_kdseg.protocol.messages import FINAL_STATES, JobStatus, PreviewReady, PreviewSource, StateChanged
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import Annotation
 from slicer_kdseg.scene.errands import Errands
-from slicer_kdseg.scene.following import FollowedJob, JobFollower, remembered_job, remembered_others
+from slicer_kdseg.scene.following import FollowedJob, JobFollower, remember, remembered_job, remembered_others
 from slicer_kdseg.scene.results import PreviewSegmentation, find_preview
 from slicer_kdseg.scene.sending import Started
 from slicer_kdseg.scene.signals import SessionSignals
@@ -41,7 +43,7 @@ class RunningJob:
     def __init__(self, session: Behind) -> None:
         self._session = session
         self._follower: JobFollower | None = None
-        self.unwanted = False  # cancelled while the request was on its way
+        self._unwanted = Event()  # set when the job that is on its way to the backend was cancelled
 
     @property
     def follower(self) -> JobFollower | None:
@@ -67,10 +69,37 @@ class RunningJob:
             ),
         )
 
+    def start(self, work: Callable[[], Started], failed: Callable[[KDSegError], object]) -> None:
+        """Let the backend take a job, and follow it.
+
+        Where another image was opened meanwhile, the preview of the first remembers the job.
+        """
+        session, preview, client = self._session, self._session.preview, self._session.backend()
+        assert preview is not None
+        unwanted = self._unwanted = Event()
+
+        def taken(started: Started) -> None:
+            if session.preview is preview:
+                self.follow(started)
+                if unwanted.is_set():
+                    self.order(lambda client, job: client.cancel(job), _("Cancelling."))
+            elif unwanted.is_set():
+                cancel = partial(client.cancel, started.job.id)
+                session.errands.send("orders", cancel, lambda status: None, session.warn, lasting=True)
+            elif session.scene.IsNodePresent(preview.node):
+                remember(started.job, preview.node, started.job.case)
+
+        def refused(error: KDSegError) -> None:
+            if session.preview is preview:
+                failed(error)
+
+        session.errands.send("network", work, taken, refused, lasting=True)
+
     def follow(self, started: Started) -> None:
         session, status = self._session, started.status
         assert session.annotation is not None
         assert session.preview is not None
+        self.let_go()
         client = session.backend()
         session.become_all(session.state.of_job(status, started.revision))
         over = StateChanged(status.state, status.sentence) if status.state in FINAL_STATES else None
@@ -81,12 +110,21 @@ class RunningJob:
             if session.scene.IsNodePresent(volume)
         }
         self._follower = JobFollower(
-            client, session.errands, started.job, session.preview, session.signals, session.become, others, over
+            client,
+            session.errands,
+            started.job,
+            session.preview,
+            session.signals,
+            session.become,
+            others,
+            over,
+            status.model,
         )
         self.show_uncertainty(session.show_uncertainty)
-        if self.unwanted:
-            self.unwanted = False
-            self.order(lambda client, job: client.cancel(job), "Cancelling.")
+
+    def give_up_starting(self) -> None:
+        """The job that is on its way to the backend is cancelled as soon as it has an id."""
+        self._unwanted.set()
 
     def show_uncertainty(self, wanted: bool) -> None:
         """From the next preview on."""
@@ -134,11 +172,14 @@ class RunningJob:
 
     def _resumed(self, job: FollowedJob, status: JobStatus) -> None:
         session = self._session
+        if session.state.phase in ("growing", "sending"):
+            return  # the user has pressed Train meanwhile
         assert session.annotation is not None
         session.preview = PreviewSegmentation(session.scene, session.annotation.volume, session.annotation.contract)
         job = dataclasses.replace(job, method=job.method or status.method)
-        others = remembered_others(session.scene, job)
-        self.follow(Started(job, session.preview.provenance.revision, status, others))
-        if status.preview and self._follower is not None:
-            found = PreviewReady(status.preview, job.case, "student", status.step, 0, "Found again.")
+        others, shown = remembered_others(session.scene, job), session.preview.provenance
+        self.follow(Started(job, shown.revision, status, others))
+        if status.preview and status.state != "cancelled" and self._follower is not None:
+            source = cast(PreviewSource, shown.source or "student")
+            found = PreviewReady(status.preview, job.case, source, shown.step, shown.revision, _("Found again."))
             self._follower.fetcher.want(found)

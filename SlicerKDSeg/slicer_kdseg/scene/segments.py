@@ -7,7 +7,9 @@ from typing import Any
 import slicer
 from vtkmodules.vtkCommonCore import reference
 
+from slicer_kdseg.protocol.errors import BadAnnotation
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelClass
+from slicer_kdseg.protocol.words import tr as _
 
 BINARY_LABELMAP = "Binary labelmap"
 LABEL_ID = "KDSeg.LabelId"
@@ -40,7 +42,10 @@ def described(segment: Any) -> LabelClass:
 
 
 def tag_untagged(segmentation: Any) -> None:
-    """Give every segment an id of its own: 'background' gets 0, a copy or a new one the next free id."""
+    """Give every segment an id of its own: 'background' gets 0, a copy or a new one the next free id.
+
+    Raises :class:`BadAnnotation` when there are more segments than ids.
+    """
     taken: set[int] = set()
     newcomers = []
     for segment in segments(segmentation):
@@ -51,7 +56,13 @@ def tag_untagged(segmentation: Any) -> None:
             taken.add(id_)
     for segment in newcomers:
         is_background = segment.GetName().strip().casefold() == "background" and BACKGROUND not in taken
-        id_ = BACKGROUND if is_background else next(n for n in range(1, UNLABELLED) if n not in taken)
+        id_ = BACKGROUND if is_background else next((n for n in range(1, UNLABELLED) if n not in taken), None)
+        if id_ is None:
+            raise BadAnnotation(
+                _(
+                    "The segmentation has more than {most} segments, and so many classes cannot be told apart here."
+                ).format(most=UNLABELLED - 1)
+            )
         segment.SetTag(LABEL_ID, str(id_))
         taken.add(id_)
 

@@ -104,7 +104,8 @@ class KDSegSession:
 
         def show(grown: Grown) -> None:
             self._open_preview(grown)
-            self.become(phase="annotating", sentence=_("Grown from the strokes; nothing has been trained."))
+            if self.state.phase == "previewing":
+                self.become(phase="annotating", sentence=_("Grown from the strokes; nothing has been trained."))
 
         self._growing.preview(taken, show, self._fail)
 
@@ -130,19 +131,13 @@ class KDSegSession:
         unlabelled = collect_others(other_volumes)
         request = TrainingRequest(method, preset, settings or {}, other_cases, unlabelled, labelled)
         taken = self._snapshot(kind)
-        self._running.unwanted = False
         sentence = _growing() if kind == "scribble" else _("Reading the labels.")
         self.become(phase="growing", sentence=sentence, failure="", method=method)
 
         def show_and_send(grown: Grown) -> None:
             self._open_preview(grown)
             self.become(phase="sending", sentence=_("Sending image and annotation to the backend."))
-            self.errands.send(
-                "network",
-                lambda: start_job(client, grown.collected, grown.labels, request),
-                self._running.follow,
-                self._fail,
-            )
+            self._running.start(lambda: start_job(client, grown.collected, grown.labels, request), self._fail)
 
         self._growing.grow(taken, show_and_send, self._fail)
 
@@ -165,12 +160,17 @@ class KDSegSession:
                 )
             )
 
+        def sent(revision: int) -> None:
+            new = revision != self.state.revision
+            self.become(revision=revision)
+            self.signals.correction_sent.emit(new)
+
         def send(grown: Grown) -> None:
             before = self.state.revision
             self.errands.send(
                 "network",
                 lambda: join_job(client, job, grown.collected, grown.labels, before),
-                lambda revision: self.become(revision=revision),
+                sent,
                 self.warn,
             )
 
@@ -182,8 +182,10 @@ class KDSegSession:
 
     def cancel(self) -> None:
         """End the training and discard what it has learnt; the strokes stay."""
+        if self.state.phase == "ending" and self._running.follower is None:
+            return  # it is cancelled as soon as the backend has answered
         if self.state.phase == "sending":
-            self._running.unwanted = True
+            self._running.give_up_starting()
             self.become(phase="ending", sentence=_("Cancelling as soon as the backend has answered."))
         elif self._running.follower is None:
             self.errands.forget()
@@ -216,6 +218,13 @@ class KDSegSession:
     def _snapshot(self, kind: AnnotationKind) -> Snapshot:
         if self.annotation is None:
             raise Conflict(_("There is no volume to work on; choose one and draw strokes on it."))
+        if kind == "dense" and not self.annotation.is_finished:
+            raise BadAnnotation(
+                _(
+                    "The training learns from a finished segmentation, and these are strokes: choose the finished one"
+                    " in the tab Annotate, or 'Scribbles → student'."
+                )
+            )
         return snapshot(self.annotation, kind, self.automatic_background)
 
     def _open_preview(self, grown: Grown) -> None:

@@ -36,6 +36,7 @@ class SessionSignals:
         self.progressed: Signal[[Progress]] = Signal()
         self.held_out_measured: Signal[[HeldOut]] = Signal()
         self.revision_joined: Signal[[RevisionJoined]] = Signal()
+        self.correction_sent: Signal[[bool]] = Signal()  # whether anything was new
         self.slice_suggested: Signal[[Suggestion]] = Signal()
         self.model_ready: Signal[[ModelReady]] = Signal()
         self.model_downloaded: Signal[[Path]] = Signal()

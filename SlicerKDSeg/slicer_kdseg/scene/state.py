@@ -16,7 +16,7 @@ def job_sentence(state: JobState) -> str:
     return {
         "queued": _("The training waits for its turn."),
         "preparing": _("The training is being prepared."),
-        "training": _("The job is training."),
+        "training": _("The training is running."),
         "validating": _("The model is being checked."),
         "done": _("The training is over."),
         "stopped": _("Stopped; the best model so far was kept."),

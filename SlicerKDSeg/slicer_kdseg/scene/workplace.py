@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from slicer_kdseg.protocol.client import BackendClient
-from slicer_kdseg.protocol.errors import BackendUnreachable, BadAnnotation, BadImage, KDSegError
+from slicer_kdseg.protocol.errors import BackendUnreachable, BadImage, KDSegError
 from slicer_kdseg.protocol.labels import LabelClass, LabelContract
+from slicer_kdseg.protocol.messages import ModelInfo
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.words import tr as _
 from slicer_kdseg.scene.annotation import (
@@ -56,6 +57,7 @@ class Workplace:
             link.connected.connect(self._connected),
             self.session.signals.preview_arrived.connect(self._arrived),
             self.session.signals.predicted.connect(self._predicted),
+            self.session.signals.correction_sent.connect(self._sent),
         ]
         if link.client is not None:
             self.session.connect(link.client)
@@ -103,12 +105,12 @@ class Workplace:
             self.work_on(volume)
 
     def work_on(self, volume: Any) -> None:
-        """Its annotation is found again, or made with a background and one class to begin with."""
+        """Its annotation is found again, or made: with the classes of the image before, or one class to begin with."""
         node, before = find_annotation(self.scene, volume), self.session.annotation
         if before is not None and before.volume is volume and before.node is node:
             return
-        annotation = Annotation(volume, node) if node else new_annotation(self.scene, volume, FIRST_CLASSES)
-        self._annotate(annotation)
+        classes = FIRST_CLASSES if before is None else before.contract
+        self._annotate(Annotation(volume, node) if node else new_annotation(self.scene, volume, classes))
 
     def work_with_labels(self, volume: Any, node: Any) -> None:
         """A segmentation that exists already, as labels of ``volume``; it is only read, tags aside."""
@@ -131,17 +133,11 @@ class Workplace:
             raise BadImage(_("There is no volume to work on; choose one in the tab Annotate."))
         self.session.automatic_background = choices.automatic_background
         kind = SETTINGS[choices.method].learns_from
-        if kind == "dense" and not self.session.annotation.is_finished:
-            raise BadAnnotation(
-                _(
-                    "'{choice}' learns from a finished segmentation, and these are strokes: choose the finished one in"
-                    " the tab Annotate, or 'Scribbles → student'."
-                ).format(choice=_("One labelled case → student") if choices.method == ONE_CASE else choices.method)
-            )
 
         def request() -> None:
             others = [id_ for id_ in choices.others if id_ != choices.volume]
-            cohort = chosen_cases(self.scene, others, choices.method)
+            assert self.session.annotation is not None
+            cohort = chosen_cases(self.scene, others, choices.method, self.session.annotation.contract)
             self.session.request_training(
                 choices.method,
                 choices.preset,
@@ -163,7 +159,6 @@ class Workplace:
     def correct(self) -> None:
         """Raises :class:`KDSegError` before anything is sent."""
         self.session.send_correction()
-        self.say(_("What you drew was sent; the training takes it up at its next step."))
 
     def cancel(self) -> None:
         if self.waits_for_backend:
@@ -204,18 +199,26 @@ class Workplace:
 
     def predict_others(self) -> None:
         """The current model on every other volume chosen. Raises :class:`KDSegError`."""
-        models = [model for model in self.session.state.models if model.current]
-        if not models:
+        model = self._current_model()
+        if model is None:
             raise BackendUnreachable(_("There is no current model yet; train one first."))
         found = (self.scene.GetNodeByID(id_) for id_ in self.choices.others)
-        nodes = [node for node in found if node is not None]
+        nodes = [node for node in found if node is not None and node.GetID() != self.choices.volume]
         if not nodes:
             raise BadImage(_("There are no other images; choose some in the tab Train."))
-        newest = max(models, key=lambda model: model.number)
         for node in nodes:
-            self.session.predictions.predict(node, newest)
-        said = _("The current model segments the other images ({n}); they appear one by one.")
-        self.say(said.format(n=len(nodes)))
+            self.session.predictions.predict(node, model)
+        said = _("Model {number} ({classes}) segments the other images ({n}); they appear one by one.")
+        classes = ", ".join(label.name for label in model.labels.foreground)
+        self.say(said.format(number=model.number, classes=classes, n=len(nodes)))
+
+    def _current_model(self) -> ModelInfo | None:
+        """Of the classes that are open if there is one, else the newest: every set of classes has a current model."""
+        models = [model for model in self.session.state.models if model.current]
+        annotation = self.session.annotation
+        names = {label.id: label.name for label in annotation.contract.foreground} if annotation is not None else {}
+        own = [model for model in models if {label.id: label.name for label in model.labels.foreground} == names]
+        return max(own or models, key=lambda model: model.number, default=None)
 
     def leave_others(self) -> None:
         """What is not segmented yet is left."""
@@ -236,6 +239,12 @@ class Workplace:
     def _predicted(self, volume: Any) -> None:
         show_as_chosen(find_preview(self.scene, volume), self.choices)
         self.say(_("'{volume}' was segmented.").format(volume=volume.GetName()))
+
+    def _sent(self, new: bool) -> None:
+        if new:
+            self.say(_("What you drew was sent; the training takes it up at its next step."))
+        else:
+            self.say(_("Nothing was drawn since the training heard of it last; nothing was sent."))
 
     def say(self, sentence: str) -> None:
         self.said.emit(sentence)
@@ -258,7 +267,11 @@ class Workplace:
         self.session.close()
 
     def _annotate(self, annotation: Annotation) -> None:
+        before, trains = self.session.annotation, self.session.state.phase in ("sending", "training")
         self.session.annotate(annotation)
+        if trains and before is not None and before.volume is not annotation.volume:
+            goes_on = _("The training of '{volume}' goes on; choose that image again in the tab Annotate to see it.")
+            self.say(goes_on.format(volume=before.volume.GetName()))
         self.choose(volume=annotation.volume.GetID(), annotation=annotation.node.GetID())
 
     def _connected(self, client: BackendClient) -> None:

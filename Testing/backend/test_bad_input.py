@@ -19,6 +19,7 @@ import torch
 from slicer_kdseg.protocol import checks
 from slicer_kdseg.protocol.errors import OutOfSpace
 from training_backend.cli.main import main
+from training_backend.cli.results_folder import for_training
 from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels, write_volume
@@ -197,17 +198,32 @@ def nothing_above(limit_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_disk_that_is_full_when_the_model_is_written_keeps_the_older_model(cases, tmp_path, capsys, monkeypatch):
-    out = tmp_path / "out"
-    assert main(training(cases, out, "--set=steps=1")) == 0
-    capsys.readouterr()
-    before = contents(out)
+def test_a_disk_that_is_full_when_the_model_is_written_is_said_and_leaves_nothing(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checkpoint, "save", lambda *_: None)  # lies elsewhere, has a test of its own
     with nothing_above(20_000):
-        told = refused(training(cases, out, "--set=steps=1"), capsys)
+        told = refused(training(cases, tmp_path / "out", "--set=steps=1"), capsys)
     assert "model could not be written" in told
     assert "free" in told
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_training_is_never_written_over_an_earlier_one(cases, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(training(cases, out)) == 0
+    assert f"draw strokes into {cases / 'scribbles'}" in capsys.readouterr().out
+    (out / "segmentations" / "anna.nii.gz").write_text("corrected by hand")
+    (cases / "images" / "anna.nii.gz").unlink()  # it is refused before anything is read
+    before = contents(out)
+    assert "holds an earlier training; choose another --out folder." in refused(training(cases, out), capsys)
     assert contents(out) == before
+
+
+def test_without_out_every_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert for_training(None) == Path("kdseg_training")
+    (tmp_path / "kdseg_training" / "model").mkdir(parents=True)
+    (tmp_path / "kdseg_training_2" / "segmentations").mkdir(parents=True)
+    assert for_training(None) == Path("kdseg_training_3")
 
 
 def test_a_model_that_does_not_fit_at_its_place_leaves_the_one_before(tmp_path):

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
-from slicer_kdseg.protocol.errors import OutOfSpace
+from slicer_kdseg.protocol.errors import BadRequest, OutOfSpace
+
+TRAINED = ("model", "segmentations")
+
+
+def for_training(asked: Path | None) -> Path:
+    """``asked``, or the first of kdseg_training, kdseg_training_2, ... without an earlier training.
+
+    Raises :class:`BadRequest` when ``asked`` holds one: its label maps may have been corrected by hand.
+    """
+    if asked is None:
+        default = Path("kdseg_training")
+        numbered = chain([default], (default.with_name(f"{default}_{number}") for number in count(2)))
+        return next(folder for folder in numbered if not _holds_training(folder))
+    if _holds_training(asked):
+        raise BadRequest(f"'{asked}' holds an earlier training; choose another --out folder.")
+    return asked
+
+
+def _holds_training(folder: Path) -> bool:
+    return any((folder / name).exists() for name in TRAINED)
 
 
 def writable(out: Path) -> None:

@@ -18,7 +18,7 @@ from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
 from slicer_kdseg.scene.background import with_automatic_background
 from training_backend.cli.assistant_cases import read_assistants
 from training_backend.cli.interrupt import on_first_interrupt
-from training_backend.cli.results_folder import writable
+from training_backend.cli.results_folder import for_training, writable
 from training_backend.data.cases import Case, write_labels
 from training_backend.data.folder import CaseFolder, read_case_folder
 from training_backend.report.metrics import dice_by_class
@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--cases", type=Path, required=True, metavar="DIR", help="images/ with scribbles/ or labels/")
     parser.add_argument("--assistant", type=Path, metavar="DIR", help="cases of a second image kind")
     parser.add_argument("--seconds", type=float, help="time budget of training")
-    parser.add_argument("--out", type=Path, default=Path("kdseg_training"), metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder; kdseg_training, else the next number")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--automatic-background", action="store_true", help="add background strokes where it is safe")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="assignments")
@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     resolved = settings.resolve(options.method, options.preset, differences)
     if options.assistant is not None and not resolved.takes_assistants:
         raise BadSettings(f"Method '{options.method}' learns from one kind of image; leave out --assistant.")
+    out = for_training(options.out)
     folder = read_case_folder(options.cases)
     for note in folder.notes:
         print(note)
@@ -55,11 +56,14 @@ def run(options: argparse.Namespace) -> int:
     if options.assistant is not None:
         cases += read_assistants(options.assistant, folder.contract)
     request = JobRequest(options.method, folder.contract, in_use(cases), options.preset, differences)
-    writable(options.out)
+    writable(out)
     annotated = sum(case.part == "annotated" for case in cases)
     waiting = len(folder.cases) - annotated
     print(f"Training '{options.method}' on {annotated} annotated cases, {waiting} more will be segmented.")
-    return _train(options.out, request, resolved, cases, folder)
+    done = _train(out, request, resolved, cases, folder)
+    if done == 0:
+        print(_next_steps(out, options.cases, resolved))
+    return done
 
 
 def in_use(cases: list[TrainingCase]) -> tuple[CaseInUse, ...]:
@@ -123,9 +127,18 @@ def _train(
     _segment(out, desk, cases, folder, resolved.device)
     if desk.suggestion:
         print(desk.suggestion)
-    print(f"Next: look at {out / 'segmentations'} in 3D Slicer, correct what is wrong, and train again;")
-    print(f"      or run 'kdseg predict --model {out / 'model'} --images … --out …' on other images.")
     return 0
+
+
+def _next_steps(out: Path, cases: Path, how: settings.TrainSettings) -> str:
+    """Where a correction must be saved to be learnt from: nothing in ``out`` is ever read."""
+    corrected = f"save what you correct under {cases / 'labels'}"
+    if how.learns_from == "scribble":
+        corrected = f"draw strokes into {cases / 'scribbles'}, or {corrected} where a case has no strokes,"
+    return (
+        f"Next: look at {out / 'segmentations'} in 3D Slicer, {corrected} and train again;\n"
+        f"      or run 'kdseg predict --model {out / 'model'} --images … --out …' on other images."
+    )
 
 
 def _segment(out: Path, desk: TerminalDesk, cases: list[TrainingCase], folder: CaseFolder, device: str) -> None:

@@ -122,6 +122,11 @@ def a_series() -> sitk.Image:
     return sitk.JoinSeries([sitk.GetImageFromArray(phantom(SHAPE, seed=seed)[0]) for seed in (0, 1)])
 
 
+def image_has_a_namesake(cases: Path) -> None:
+    path = cases / "images" / "anna.nii.gz"
+    write_volume(path.with_name("anna.nrrd"), read_image(path).array, AFFINE)
+
+
 BAD = {
     "no scribble for a class": (strokes_become(lambda s: without(s, 3)), "'rod' (3) has no voxel", "draw at least"),
     "no background scribble": (strokes_become(lambda s: without(s, 0)), "background has no stroke", "automatic"),
@@ -140,6 +145,7 @@ BAD = {
     "cut off": (image_file_becomes(lambda whole: whole[: len(whole) // 2]), "'anna.nii.gz' is cut off"),
     "cut off, not compressed": (image_file_becomes(lambda w: gzip.compress(gzip.decompress(w)[:-9])), "is cut off"),
     "renamed": (image_file_becomes(lambda _: b"NRRD0004\ntype: short\n"), "'anna.nii.gz' cannot be read"),
+    "namesakes": (image_has_a_namesake, "'anna.nii.gz' and 'anna.nrrd' have the same name; rename one of them."),
     "4-D": (image_is(a_series()), "'anna.nii.gz' has 4 axes (32 x 32 x 8 x 2)", "split the series"),
     "RGB": (image_is(sitk.Image([32, 32, 8], sitk.sitkVectorUInt8, 3)), "3 values per voxel", "one scalar value"),
 }

@@ -17,11 +17,11 @@ import pytest
 import SimpleITK as sitk
 
 from slicer_kdseg.protocol.labels import UNLABELLED
-from training_backend.cli import bench_pushback, doctor
+from training_backend.cli import bench_pushback, demo, doctor
 from training_backend.cli.bench_document import put_section
 from training_backend.cli.bench_loop import growcut_as_it_is
 from training_backend.cli.bench_rows import BenchRow, result, summary
-from training_backend.cli.main import main
+from training_backend.cli.main import main, parser
 from training_backend.cli.progress import ProgressBar, duration
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
@@ -160,6 +160,54 @@ def test_ctrl_c_stops_and_keeps_the_best(a_case_folder, tmp_path):
     assert process.returncode == 0, told
     assert "best so far is kept" in told
     assert (tmp_path / "out" / "segmentations" / "cleo.nii.gz").is_file()
+
+
+def test_the_demo_replaces_its_own_results_only_and_leaves_what_lies_beside_them(tmp_path, capsys):
+    out, draft = tmp_path / "out", tmp_path / "draft"
+    for folder in (out / "pictures", out / "browser", draft / "pictures"):
+        folder.mkdir(parents=True)
+    mine, new = out / "pictures" / "mine.png", draft / "pictures" / "unsure.png"
+    mine.write_text("mine")
+    assert main(["demo", "--out", str(out)]) == 2
+    assert "holds 'pictures', which no demo has written; choose another --out folder." in capsys.readouterr().err
+    (out / "report.json").write_text('{"title": "a report of mine"}')
+    assert main(["demo", "--out", str(out)]) == 2
+    new.write_text("new")
+    demo.put_in_place(draft, out)
+    assert mine.read_text() == "mine"
+    assert (out / "pictures" / "unsure.png").read_text() == "new"
+    assert (out / "browser").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "seed"),
+    [
+        ([], demo.SECONDS, None),
+        (["--set=seconds=30", "--set=seed=3"], 30, 3),
+        (["--set=seconds=30", "--seconds=20"], 20, None),
+    ],
+)
+def test_the_demo_takes_seconds_and_seed_as_options_and_as_settings(words, seconds, seed):
+    found = demo._settings(parser().parse_args(["demo", *words]))
+    assert found["seconds"] == seconds
+    assert found.get("seed") == seed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_before_the_demo_has_a_model_writes_nothing(tmp_path):
+    pytest.importorskip("slicer")
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [sys.executable, "-u", "-m", "training_backend.cli.main", "demo", "--out", str(tmp_path)]
+    process = subprocess.Popen([*command, *TINY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "[" not in process.stdout.readline():
+        pass
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 2, told
+    assert told.endswith("Stopped before there was a model; nothing was written.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.slow

@@ -262,8 +262,15 @@ def test_results_that_cannot_be_written_are_said_before_anything_is_computed(cas
     capsys.readouterr()
     asked = ["predict", "--model", str(tmp_path / "out" / "model"), "--images", str(cases / "images")]
     assert "choose another --out" in refused([*asked, "--out", str(tmp_path / "file")], capsys)
-    (tmp_path / "p" / "anna.nii.gz").mkdir(parents=True)
-    assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
+    for name in ("anna.nii.gz", "labels.json"):
+        there = tmp_path / name.split(".")[0] / name
+        there.parent.mkdir()
+        there.write_text("corrected by hand")
+        assert f"'{there}' is there already" in refused([*asked, "--out", str(there.parent)], capsys)
+        assert there.read_text() == "corrected by hand"
+        assert len(list(there.parent.iterdir())) == 1
+    with nothing_above(10):
+        assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
 
 
 def turned(degrees: float) -> np.ndarray:

@@ -167,10 +167,10 @@ def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, s
     image.SetDirection(direction.ravel().tolist())
     for key, value in (header or {}).items():
         image.SetMetaData(key, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError:
+    except (OSError, RuntimeError):
         raise OutOfSpace(f"'{path}' could not be written; free some space, or choose another folder.") from None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -271,6 +273,30 @@ def test_results_that_cannot_be_written_are_said_before_anything_is_computed(cas
         assert len(list(there.parent.iterdir())) == 1
     with nothing_above(10):
         assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always Unicode")
+def test_a_name_that_is_not_utf_8_is_refused_and_does_not_end_the_process(cases, tmp_path, capsys):
+    image = cases / "images" / "anna.nii.gz"
+    strange = image.with_name(os.fsdecode(b"z\xfcrich.nii.gz"))
+    image.rename(strange)
+    assert r"z\udcfcrich.nii.gz' is not written in UTF-8; rename it." in refused(
+        training(cases, tmp_path / "a"), capsys
+    )
+    asked = ["predict", "--model", str(tmp_path), "--images", str(strange), "--out", str(tmp_path / "p")]
+    assert "not written in UTF-8" in refused(asked, capsys)
+    strange.rename(image)
+    out = tmp_path / os.fsdecode(b"\xfc")
+    assert "not written in UTF-8" in refused(training(cases, out), capsys)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.dcm", "neither NIfTI nor NRRD"), ("gone.nii.gz", "There is no file")])
+def test_predict_refuses_other_kinds_and_absent_files_before_it_loads_the_model(tmp_path, capsys, name, words):
+    (tmp_path / "x.dcm").write_bytes(b"DICM")
+    asked = ["predict", "--model", str(tmp_path), "--images", str(tmp_path / name), "--out", str(tmp_path / "p")]
+    assert words in refused(asked, capsys)
+    assert not (tmp_path / "p").exists()
 
 
 def turned(degrees: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from slicer_kdseg.protocol.errors import BadRequest, KDSegError, OutOfSpace
 from slicer_kdseg.protocol.labels import LabelContract
 from training_backend.cli.progress import ProgressBar
 from training_backend.cli.results_folder import writable
-from training_backend.data.cases import image_files, read_image, write_labels
+from training_backend.data.cases import check_file, image_files, read_image, write_labels
 
 BOOK = "labels.json"
 
@@ -55,6 +55,7 @@ def _files(paths: list[Path], out: Path) -> list[Path]:
     if not files:
         raise BadRequest("There is no NIfTI or NRRD image at the given place; check --images.")
     for file in files:
+        check_file(file)
         if file.resolve() == (out / file.name).resolve():
             raise BadRequest(f"'{file}' would be overwritten by its own label map; choose another --out folder.")
     names = [file.name for file in files]

@@ -6,6 +6,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from slicer_kdseg.protocol.errors import BadRequest, OutOfSpace
+from training_backend.data.cases import check_name
 
 TRAINED = ("model", "segmentations")
 
@@ -29,7 +30,8 @@ def _holds_training(folder: Path) -> bool:
 
 
 def writable(out: Path) -> None:
-    """Make ``out`` and try a small file in it. Raises :class:`OutOfSpace`."""
+    """Make ``out`` and try a small file in it. Raises :class:`BadImage` for a strange name, :class:`OutOfSpace`."""
+    check_name(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / ".kdseg-write-test").write_text("x", encoding="utf-8")

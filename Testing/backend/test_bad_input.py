@@ -6,12 +6,14 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,6 +299,38 @@ def test_predict_refuses_other_kinds_and_absent_files_before_it_loads_the_model(
     asked = ["predict", "--model", str(tmp_path), "--images", str(tmp_path / name), "--out", str(tmp_path / "p")]
     assert words in refused(asked, capsys)
     assert not (tmp_path / "p").exists()
+
+
+Card = dict[str, Any]
+DAMAGED: dict[str, tuple[Callable[[Card], object], str]] = {
+    "no object": (lambda card: [], "is no JSON object"),
+    "another format": (lambda card: card | {"format": 9}, "has format 9"),
+    "no network": (lambda card: card | {"network": {}}, "is damaged (KeyError('dims'))"),
+    "no preprocessing": (lambda card: card | {"preprocess": None}, "is damaged (TypeError"),
+    "no classes": (lambda card: {name: card[name] for name in card if name != "labels"}, "KeyError('labels')"),
+    "a class less": (lambda card: card | {"labels": card["labels"][:-1]}, "names 3 classes, its network has 4"),
+    "another width": (lambda card: card | {"network": card["network"] | {"channels": [8, 8, 8]}}, "do not fit"),
+}
+
+
+@pytest.fixture(scope="module")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("damaged")
+    image, labels = phantom(SHAPE)
+    cases = write_cases(place / "cases", image, annotate(labels, every=2))
+    assert main(training(cases, place / "out", "--set=steps=1")) == 0
+    return place / "out" / "model"
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_model_folder_gets_one_sentence(a_model, tmp_path, capsys, name):
+    spoil, words = DAMAGED[name]
+    model = shutil.copytree(a_model, tmp_path / "model")
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps(spoil(card)))
+    image = a_model.parents[1] / "cases" / "images"
+    asked = ["predict", "--model", str(model), "--images", str(image), "--out", str(tmp_path / "p"), "--device", "cpu"]
+    assert words in refused(asked, capsys)
 
 
 def turned(degrees: float) -> np.ndarray:

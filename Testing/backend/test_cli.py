@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from slicer_kdseg.protocol.labels import UNLABELLED
 from training_backend.cli import bench_pushback, demo, doctor
 from training_backend.cli.bench_document import put_section
 from training_backend.cli.bench_loop import growcut_as_it_is
-from training_backend.cli.bench_rows import BenchRow, result, summary
+from training_backend.cli.bench_rows import BenchRow, result, summary, write
 from training_backend.cli.main import main, parser
 from training_backend.cli.progress import ProgressBar, duration
 from training_backend.data.annotator import annotate
@@ -286,6 +287,64 @@ def test_the_summary_groups_by_method_setting_data_and_budget():
     assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]
     assert lines[0]["class_dice"] == {"x": 0.5}
     assert lines[0]["seeds"] == 3
+
+
+def test_a_table_of_several_runs_counts_every_measurement_once(tmp_path, capsys):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    grown, drawn = a_row("growcut", 0, None, 0.5), replace(a_row("growcut_of_drawn", 0, None, 0.6), seed=None)
+    for number, file in enumerate(files):
+        rows = [grown, drawn, a_row("scribble", number, 60.0, 0.7)]
+        write(file, result(rows, "kdseg bench scribble --seeds 1", {}))
+    assert main(["bench", "table", "--json", *map(str, files)]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
+    ends = {cells[2]: cells[-2:] for cells in lines}
+    assert ends["growcut"] == ["1", "1 |"]
+    assert ends["growcut_of_drawn"] == ["–", "1 |"]
+    assert ends["scribble"] == ["2", "2 |"]
+
+
+NO_RUNS = {"xx": "xx", "an object": "{}", "a list": "[]", "no rows": '{"command": "kdseg bench loop", "rows": []}'}
+
+
+@pytest.mark.parametrize("content", [*NO_RUNS.values(), None])
+def test_a_table_of_what_is_no_run_gets_one_sentence(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    for file in (tmp_path / "run.json", tmp_path):
+        assert main(["bench", "table", "--json", str(file)]) == 2
+        told = capsys.readouterr().err
+        assert f"'{file}'" in told
+        assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("scribble --data . --seeds 0", "--seeds must be at least 1"),
+        ("scribble --data . --seconds 60 -1", "--seconds must be at least 1"),
+        ("scribble --data . --json one_file/x.json", "cannot be written to"),
+        ("loop --only scene --json .", "is a folder"),
+        ("loop --json one.json two.json", "give one name"),
+        ("loop --device cuda", "does not use --device"),
+        ("loop --first-seed 2", "does not use --first-seed"),
+        ("scribble --data . --assistant .", "does not use --assistant"),
+        ("one_shot --data . --elsewhere .", "does not use --elsewhere"),
+        ("browser --seconds 5", "does not use --seconds"),
+        ("table --data .", "does not use --data"),
+    ],
+)
+def test_a_bench_says_before_it_measures_what_it_cannot_do(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one_file").write_text("no folder")
+    assert main(["bench", *words.split()]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_bench_names_its_data_by_the_folder_wherever_it_is_called_from(tmp_path, monkeypatch):
+    (tmp_path / "hearts").mkdir()
+    monkeypatch.chdir(tmp_path / "hearts")
+    options = parser().parse_args(["bench", "shape_intensity", "--data", ".", "--elsewhere", "../hearts"])
+    assert [options.data.name, options.elsewhere[0].name] == ["hearts", "hearts"]
 
 
 def test_a_new_run_replaces_its_table_and_leaves_the_words_around_it(tmp_path):

@@ -29,12 +29,15 @@ def _holds_training(folder: Path) -> bool:
     return any((folder / name).exists() for name in TRAINED)
 
 
-def writable(out: Path) -> None:
-    """Make ``out`` and try a small file in it. Raises :class:`BadImage` for a strange name, :class:`OutOfSpace`."""
+def writable(out: Path, asked: str = "--out folder") -> None:
+    """Make ``out``, which was ``asked`` for, and try a small file in it.
+
+    Raises :class:`BadImage` for a strange name, :class:`OutOfSpace`.
+    """
     check_name(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / ".kdseg-write-test").write_text("x", encoding="utf-8")
         (out / ".kdseg-write-test").unlink()
     except OSError as problem:
-        raise OutOfSpace(f"'{out}' cannot be written to ({problem.strerror}); choose another --out folder.") from None
+        raise OutOfSpace(f"'{out}' cannot be written to ({problem.strerror}); choose another {asked}.") from None

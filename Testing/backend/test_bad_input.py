@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -189,9 +190,35 @@ def test_a_port_that_is_taken_and_a_bind_without_a_token_are_said(tmp_path, caps
     asked = ["serve", "--root", str(tmp_path / "root")]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([*asked, "--port", str(taken.getsockname()[1])]) == 2
-    assert "choose another port" in capsys.readouterr().err
+        assert "choose another port" in capsys.readouterr().err
+        if importlib.util.find_spec("trame_slicer"):
+            page = ["web", "--root", str(tmp_path / "root"), "--port", str(taken.getsockname()[1])]
+            assert "choose another --port" in refused(page, capsys)
     assert main([*asked, "--port", "0", "--host", "0.0.0.0"]) == 2
-    assert "set a token" in capsys.readouterr().err
+    assert "set a token (--new-token, or KDSEG_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("serve --port 99999", "There is no port 99999"),
+        ("serve --port -1", "There is no port -1"),
+        ("serve --host 192.0.2.1 --new-token --port 0", "give an address of this machine as host"),
+        ("serve --limit 0", "--limit must be at least 1"),
+        ("serve --root a_file", "choose another --root folder"),
+        ("web --port 99999", "There is no port 99999"),
+        ("web --root a_file", "choose another --root folder"),
+        ("pictures --out a_file", "choose another --out folder"),
+    ],
+)
+def test_a_place_that_cannot_be_used_gets_one_sentence(tmp_path, monkeypatch, capsys, words, told):
+    if words.startswith("web"):
+        pytest.importorskip("trame_slicer")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").write_text("no folder")
+    root = [] if "--root" in words or "--out" in words else ["--root", "root"]
+    assert main([*words.split(), *root]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
 
 
 @contextmanager

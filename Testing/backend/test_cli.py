@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 import SimpleITK as sitk
 
 from slicer_kdseg.protocol.labels import UNLABELLED
+from slicer_kdseg.protocol.method_settings import SETTINGS
 from training_backend.cli import bench_pushback, demo, doctor
 from training_backend.cli.bench_document import put_section
 from training_backend.cli.bench_loop import growcut_as_it_is
@@ -74,6 +76,30 @@ def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):
     assert "on 1 annotated cases, 2 more" in capsys.readouterr().out
 
 
+def test_values_that_are_taken_as_classes_are_told(a_case_folder, tmp_path, capsys):
+    (a_case_folder / "labels.json").unlink()
+    (a_case_folder / "scribbles" / "anna.nii.gz").unlink()
+    assert main(a_training(a_case_folder, tmp_path / "out", "--set=steps=1", method="supervised")) == 0
+    told = capsys.readouterr().out
+    assert "the values 1, 2, 3 are taken as classes; name them in labels.json." in told
+    assert "ben: Dice" in told
+
+
+def test_every_setting_is_listed_with_the_default_of_its_preset_its_range_and_a_hint(capsys):
+    assert main(["train", "one_shot", "--settings"]) == 0
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {"setting", *(field.name for field in fields(SETTINGS["one_shot"]))}
+    assert lines["seconds"] == "150.0 1..86400 time budget of training in seconds, previews included"
+    assert lines["steps"].startswith("null 1 or more, null end after")
+    assert lines["several_scales"].startswith("false true, false, null average")
+    assert lines["hint_of"].startswith("voxel voxel, volume a cosine")
+
+
+def test_train_asks_for_cases(capsys):
+    assert main(["train", "scribble"]) == 2
+    assert "--cases DIR" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -81,6 +107,8 @@ def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):
         (["--set=seconds"], "write key=value"),
         (["--seconds", "-3"], "must lie in"),
         (["--set=device=gpu"], "must be one of"),
+        (["--set=steps=0"], "'steps' must be at least 1, got 0."),
+        (["--set=cut_mix=0"], "write true or false"),
         (["--preset", "finest"], "no preset 'finest'"),
         (["--assistant", "."], "leave out --assistant"),
         (["--cases", "nowhere"], "has no images"),

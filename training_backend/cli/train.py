@@ -12,13 +12,14 @@ import numpy as np
 
 from slicer_kdseg.protocol import checks, settings
 from slicer_kdseg.protocol.digests import case_id
-from slicer_kdseg.protocol.errors import BadAnnotation, BadSettings
+from slicer_kdseg.protocol.errors import BadAnnotation, BadRequest, BadSettings
 from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from slicer_kdseg.protocol.messages import AnnotationKind, CaseInUse, JobRequest
 from slicer_kdseg.scene.background import with_automatic_background
 from training_backend.cli.assistant_cases import read_assistants
 from training_backend.cli.interrupt import on_first_interrupt
 from training_backend.cli.results_folder import for_training, writable
+from training_backend.cli.settings_list import settings_list
 from training_backend.data.cases import Case, write_labels
 from training_backend.data.folder import CaseFolder, read_case_folder
 from training_backend.report.metrics import dice_by_class
@@ -31,17 +32,23 @@ if TYPE_CHECKING:
 def add_to(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("train", help="train a student on a case folder")
     parser.add_argument("method", help=f"one of {', '.join(sorted(settings.SETTINGS))}")
-    parser.add_argument("--cases", type=Path, required=True, metavar="DIR", help="images/ with scribbles/ or labels/")
+    parser.add_argument("--cases", type=Path, metavar="DIR", help="images/ with scribbles/ or labels/")
     parser.add_argument("--assistant", type=Path, metavar="DIR", help="cases of a second image kind")
     parser.add_argument("--seconds", type=float, help="time budget of training")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder; kdseg_training, else the next number")
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--automatic-background", action="store_true", help="add background strokes where it is safe")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="assignments")
+    parser.add_argument("--settings", action="store_true", help="list what --set takes, and train nothing")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.settings:
+        print(settings_list(options.method, options.preset))
+        return 0
+    if options.cases is None:
+        raise BadRequest("There is nothing to train on; give a case folder with --cases DIR.")
     differences = dict(settings.parse_assignment(text) for text in options.assignments)
     if options.seconds is not None:
         differences["seconds"] = options.seconds

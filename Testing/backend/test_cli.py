@@ -56,9 +56,12 @@ def a_training(cases: Path, out: Path, *more: str, method: str = "scribble") -> 
 
 def test_training_writes_a_model_and_label_maps_that_predict_repeats(a_case_folder, tmp_path, capsys):
     out = tmp_path / "out"
+    shutil.copy(a_case_folder / "labels" / "ben.nii.gz", a_case_folder / "labels" / "anna.nii.gz")
     assert main(a_training(a_case_folder, out, "--set=steps=3")) == 0
     assert {path.name for path in (out / "model").iterdir()} == {"card.json", "weights.safetensors"}
-    assert "ben: Dice" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "anna: Dice" in told
+    assert "ben: Dice" not in told  # it was taught those labels, and shows them
     image = a_case_folder / "images" / "cleo.nii.gz"
     assert main(["predict", "--model", str(out / "model"), "--images", str(image), "--out", str(tmp_path / "p")]) == 0
     predicted = sitk.ReadImage(str(tmp_path / "p" / "cleo.nii.gz"))

@@ -131,7 +131,7 @@ def _train(
         print("Stopped before there was a model to keep.")
         return 1
     print(f"Trained for {time.monotonic() - begun:.0f} s. The model is in {out / 'model'}.")
-    _segment(out, desk, cases, folder, resolved.device)
+    _segment(out, desk, cases, folder, resolved)
     if desk.suggestion:
         print(desk.suggestion)
     return 0
@@ -148,23 +148,28 @@ def _next_steps(out: Path, cases: Path, how: settings.TrainSettings) -> str:
     )
 
 
-def _segment(out: Path, desk: TerminalDesk, cases: list[TrainingCase], folder: CaseFolder, device: str) -> None:
-    """Label maps of every case: what was shown last, else what the model predicts."""
+def _segment(
+    out: Path, desk: TerminalDesk, cases: list[TrainingCase], folder: CaseFolder, how: settings.TrainSettings
+) -> None:
+    """Label maps of every case: what was shown last, else what the model predicts.
+
+    They are held against ``labels/``, but for a method of scribbles that was taught these labels: it shows them.
+    """
     from training_backend.export.model import load_model
 
-    model = load_model(out / "model", device)
+    model = load_model(out / "model", how.device)
     identity = {case.name: case.id for case in cases}
     for case in folder.cases:
         assert case.path is not None
         shown = desk.previews.get(identity.get(case.name, ""))
         labels = model.predict(case.image, case.affine) if shown is None else shown[0]
         write_labels(out / "segmentations" / case.path.name, labels, case.path)
-        _compare(case, labels, folder)
+        repeats_its_labels = how.learns_from == "scribble" and case.scribbles is None
+        if case.labels is not None and not repeats_its_labels:
+            _compare(case, case.labels, labels, folder)
 
 
-def _compare(case: Case, labels: np.ndarray, folder: CaseFolder) -> None:
-    if case.labels is None:
-        return
-    found = dice_by_class(labels, case.labels, tuple(label.id for label in folder.contract.foreground))
+def _compare(case: Case, reference: np.ndarray, labels: np.ndarray, folder: CaseFolder) -> None:
+    found = dice_by_class(labels, reference, tuple(label.id for label in folder.contract.foreground))
     told = ", ".join(f"{folder.contract.by_id(id_).name} {value:.3f}" for id_, value in found.items())
     print(f"  {case.name}: Dice against labels/: {told}")

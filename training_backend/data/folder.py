@@ -51,7 +51,11 @@ def read_case_folder(folder: Path, only: tuple[str, ...] = ()) -> CaseFolder:
         drawn = _on_contract(scribbles[path], image, path, file_value, scribbled=True)
         dense = _on_contract(labels[path], image, path, file_value, scribbled=False)
         cases.append(Case(stem(path), image.array, image.affine, drawn, dense, path))
-    contract = contract_of(said or _classes_found(cases))
+    if not said:
+        said = _classes_found(cases)
+        values = ", ".join(str(label.id) for label in said)
+        notes += (f"The classes have no names: the values {values} are taken as classes; name them in labels.json.",)
+    contract = contract_of(said)
     for case in cases:
         _inside_contract(case, contract)
     return CaseFolder(contract, tuple(cases), notes)

@@ -103,6 +103,15 @@ def test_train_asks_for_cases(capsys):
     assert "--cases DIR" in capsys.readouterr().err
 
 
+def test_the_readme_names_every_switch_of_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (commands,) = [action for action in parser()._actions if action.dest == "command"]
+    for name, command in commands.choices.items():
+        told = " ".join(line for line in readme.splitlines() if line.startswith(f"| `kdseg {name}"))
+        switches = {switch for action in command._actions for switch in action.option_strings} - {"-h", "--help"}
+        assert not {switch for switch in switches if switch not in told}, name
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
+import os
+import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +24,7 @@ import torch
 from slicer_kdseg.protocol import checks
 from slicer_kdseg.protocol.errors import OutOfSpace
 from training_backend.cli.main import main
+from training_backend.cli.results_folder import for_training
 from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels, write_volume
@@ -121,6 +127,11 @@ def a_series() -> sitk.Image:
     return sitk.JoinSeries([sitk.GetImageFromArray(phantom(SHAPE, seed=seed)[0]) for seed in (0, 1)])
 
 
+def image_has_a_namesake(cases: Path) -> None:
+    path = cases / "images" / "anna.nii.gz"
+    write_volume(path.with_name("anna.nrrd"), read_image(path).array, AFFINE)
+
+
 BAD = {
     "no scribble for a class": (strokes_become(lambda s: without(s, 3)), "'rod' (3) has no voxel", "draw at least"),
     "no background scribble": (strokes_become(lambda s: without(s, 0)), "background has no stroke", "automatic"),
@@ -139,6 +150,7 @@ BAD = {
     "cut off": (image_file_becomes(lambda whole: whole[: len(whole) // 2]), "'anna.nii.gz' is cut off"),
     "cut off, not compressed": (image_file_becomes(lambda w: gzip.compress(gzip.decompress(w)[:-9])), "is cut off"),
     "renamed": (image_file_becomes(lambda _: b"NRRD0004\ntype: short\n"), "'anna.nii.gz' cannot be read"),
+    "namesakes": (image_has_a_namesake, "'anna.nii.gz' and 'anna.nrrd' have the same name; rename one of them."),
     "4-D": (image_is(a_series()), "'anna.nii.gz' has 4 axes (32 x 32 x 8 x 2)", "split the series"),
     "RGB": (image_is(sitk.Image([32, 32, 8], sitk.sitkVectorUInt8, 3)), "3 values per voxel", "one scalar value"),
 }
@@ -178,9 +190,35 @@ def test_a_port_that_is_taken_and_a_bind_without_a_token_are_said(tmp_path, caps
     asked = ["serve", "--root", str(tmp_path / "root")]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([*asked, "--port", str(taken.getsockname()[1])]) == 2
-    assert "choose another port" in capsys.readouterr().err
+        assert "choose another port" in capsys.readouterr().err
+        if importlib.util.find_spec("trame_slicer"):
+            page = ["web", "--root", str(tmp_path / "root"), "--port", str(taken.getsockname()[1])]
+            assert "choose another --port" in refused(page, capsys)
     assert main([*asked, "--port", "0", "--host", "0.0.0.0"]) == 2
-    assert "set a token" in capsys.readouterr().err
+    assert "set a token (--new-token, or KDSEG_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("serve --port 99999", "There is no port 99999"),
+        ("serve --port -1", "There is no port -1"),
+        ("serve --host 192.0.2.1 --new-token --port 0", "give an address of this machine as host"),
+        ("serve --limit 0", "--limit must be at least 1"),
+        ("serve --root a_file", "choose another --root folder"),
+        ("web --port 99999", "There is no port 99999"),
+        ("web --root a_file", "choose another --root folder"),
+        ("pictures --out a_file", "choose another --out folder"),
+    ],
+)
+def test_a_place_that_cannot_be_used_gets_one_sentence(tmp_path, monkeypatch, capsys, words, told):
+    if words.startswith("web"):
+        pytest.importorskip("trame_slicer")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_file").write_text("no folder")
+    root = [] if "--root" in words or "--out" in words else ["--root", "root"]
+    assert main([*words.split(), *root]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
 
 
 @contextmanager
@@ -197,17 +235,32 @@ def nothing_above(limit_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_disk_that_is_full_when_the_model_is_written_keeps_the_older_model(cases, tmp_path, capsys, monkeypatch):
-    out = tmp_path / "out"
-    assert main(training(cases, out, "--set=steps=1")) == 0
-    capsys.readouterr()
-    before = contents(out)
+def test_a_disk_that_is_full_when_the_model_is_written_is_said_and_leaves_nothing(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checkpoint, "save", lambda *_: None)  # lies elsewhere, has a test of its own
     with nothing_above(20_000):
-        told = refused(training(cases, out, "--set=steps=1"), capsys)
+        told = refused(training(cases, tmp_path / "out", "--set=steps=1"), capsys)
     assert "model could not be written" in told
     assert "free" in told
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_training_is_never_written_over_an_earlier_one(cases, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(training(cases, out)) == 0
+    assert f"draw strokes into {cases / 'scribbles'}" in capsys.readouterr().out
+    (out / "segmentations" / "anna.nii.gz").write_text("corrected by hand")
+    (cases / "images" / "anna.nii.gz").unlink()  # it is refused before anything is read
+    before = contents(out)
+    assert "holds an earlier training; choose another --out folder." in refused(training(cases, out), capsys)
     assert contents(out) == before
+
+
+def test_without_out_every_training_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert for_training(None) == Path("kdseg_training")
+    (tmp_path / "kdseg_training" / "model").mkdir(parents=True)
+    (tmp_path / "kdseg_training_2" / "segmentations").mkdir(parents=True)
+    assert for_training(None) == Path("kdseg_training_3")
 
 
 def test_a_model_that_does_not_fit_at_its_place_leaves_the_one_before(tmp_path):
@@ -240,8 +293,71 @@ def test_results_that_cannot_be_written_are_said_before_anything_is_computed(cas
     capsys.readouterr()
     asked = ["predict", "--model", str(tmp_path / "out" / "model"), "--images", str(cases / "images")]
     assert "choose another --out" in refused([*asked, "--out", str(tmp_path / "file")], capsys)
-    (tmp_path / "p" / "anna.nii.gz").mkdir(parents=True)
-    assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
+    for name in ("anna.nii.gz", "labels.json"):
+        there = tmp_path / name.split(".")[0] / name
+        there.parent.mkdir()
+        there.write_text("corrected by hand")
+        assert f"'{there}' is there already" in refused([*asked, "--out", str(there.parent)], capsys)
+        assert there.read_text() == "corrected by hand"
+        assert len(list(there.parent.iterdir())) == 1
+    with nothing_above(10):
+        assert "could not be written" in refused([*asked, "--out", str(tmp_path / "p")], capsys)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always Unicode")
+def test_a_name_that_is_not_utf_8_is_refused_and_does_not_end_the_process(cases, tmp_path, capsys):
+    image = cases / "images" / "anna.nii.gz"
+    strange = image.with_name(os.fsdecode(b"z\xfcrich.nii.gz"))
+    image.rename(strange)
+    assert r"z\udcfcrich.nii.gz' is not written in UTF-8; rename it." in refused(
+        training(cases, tmp_path / "a"), capsys
+    )
+    asked = ["predict", "--model", str(tmp_path), "--images", str(strange), "--out", str(tmp_path / "p")]
+    assert "not written in UTF-8" in refused(asked, capsys)
+    strange.rename(image)
+    out = tmp_path / os.fsdecode(b"\xfc")
+    assert "not written in UTF-8" in refused(training(cases, out), capsys)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.dcm", "neither NIfTI nor NRRD"), ("gone.nii.gz", "There is no file")])
+def test_predict_refuses_other_kinds_and_absent_files_before_it_loads_the_model(tmp_path, capsys, name, words):
+    (tmp_path / "x.dcm").write_bytes(b"DICM")
+    asked = ["predict", "--model", str(tmp_path), "--images", str(tmp_path / name), "--out", str(tmp_path / "p")]
+    assert words in refused(asked, capsys)
+    assert not (tmp_path / "p").exists()
+
+
+Card = dict[str, Any]
+DAMAGED: dict[str, tuple[Callable[[Card], object], str]] = {
+    "no object": (lambda card: [], "is no JSON object"),
+    "another format": (lambda card: card | {"format": 9}, "has format 9"),
+    "no network": (lambda card: card | {"network": {}}, "is damaged (KeyError('dims'))"),
+    "no preprocessing": (lambda card: card | {"preprocess": None}, "is damaged (TypeError"),
+    "no classes": (lambda card: {name: card[name] for name in card if name != "labels"}, "KeyError('labels')"),
+    "a class less": (lambda card: card | {"labels": card["labels"][:-1]}, "names 3 classes, its network has 4"),
+    "another width": (lambda card: card | {"network": card["network"] | {"channels": [8, 8, 8]}}, "do not fit"),
+}
+
+
+@pytest.fixture(scope="module")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("damaged")
+    image, labels = phantom(SHAPE)
+    cases = write_cases(place / "cases", image, annotate(labels, every=2))
+    assert main(training(cases, place / "out", "--set=steps=1")) == 0
+    return place / "out" / "model"
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_model_folder_gets_one_sentence(a_model, tmp_path, capsys, name):
+    spoil, words = DAMAGED[name]
+    model = shutil.copytree(a_model, tmp_path / "model")
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps(spoil(card)))
+    image = a_model.parents[1] / "cases" / "images"
+    asked = ["predict", "--model", str(model), "--images", str(image), "--out", str(tmp_path / "p"), "--device", "cpu"]
+    assert words in refused(asked, capsys)
 
 
 def turned(degrees: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 from slicer_kdseg.protocol.errors import BadRequest
 from slicer_kdseg.protocol.labels import UNLABELLED
 from slicer_kdseg.protocol.settings import resolve
+from training_backend.cli import bench_scribble
 from training_backend.cli.bench_scribble import VARIANTS, _rows_of, roles_of, rows
 from training_backend.data.cases import Case
 from training_backend.data.folder import CaseFolder
@@ -49,6 +50,16 @@ def test_an_unknown_row_is_refused(tmp_path):
     options = Namespace(only=["scribbel"], data=tmp_path, seeds=1, seconds=[1.0], device="cpu")
     with pytest.raises(BadRequest, match="no row 'scribbel'"):
         list(rows(options, lambda sentence: None))
+
+
+def test_growcut_of_drawn_strokes_is_measured_once_and_of_simulated_ones_with_every_seed(monkeypatch, tmp_path):
+    simulated = a_folder(6)  # the first and the sixth case are scribbled
+    drawn = replace(simulated.cases[0], scribbles=roles_of(simulated, 0).scribbled[0].scribbles)
+    folder = replace(simulated, cases=(drawn, *simulated.cases[1:]))
+    monkeypatch.setattr(bench_scribble, "read_case_folder", lambda _: folder)
+    options = Namespace(only=["growcut"], data=tmp_path, seeds=2, first_seed=3, seconds=[1.0], device="cpu")
+    found = [(own.case, own.seed) for own in rows(options, lambda sentence: None)]
+    assert found == [("p0", None), ("p5", 3), ("p5", 4)]
 
 
 @pytest.mark.parametrize("name", [variant.name for variant in VARIANTS])

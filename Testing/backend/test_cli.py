@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,12 @@ import pytest
 import SimpleITK as sitk
 
 from slicer_kdseg.protocol.labels import UNLABELLED
-from training_backend.cli import bench_pushback, doctor
+from slicer_kdseg.protocol.method_settings import SETTINGS
+from training_backend.cli import bench_pushback, demo, doctor
 from training_backend.cli.bench_document import put_section
 from training_backend.cli.bench_loop import growcut_as_it_is
-from training_backend.cli.bench_rows import BenchRow, result, summary
-from training_backend.cli.main import main
+from training_backend.cli.bench_rows import BenchRow, result, summary, write
+from training_backend.cli.main import main, parser
 from training_backend.cli.progress import ProgressBar, duration
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import write_volume
@@ -53,9 +56,12 @@ def a_training(cases: Path, out: Path, *more: str, method: str = "scribble") -> 
 
 def test_training_writes_a_model_and_label_maps_that_predict_repeats(a_case_folder, tmp_path, capsys):
     out = tmp_path / "out"
+    shutil.copy(a_case_folder / "labels" / "ben.nii.gz", a_case_folder / "labels" / "anna.nii.gz")
     assert main(a_training(a_case_folder, out, "--set=steps=3")) == 0
     assert {path.name for path in (out / "model").iterdir()} == {"card.json", "weights.safetensors"}
-    assert "ben: Dice" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "anna: Dice" in told
+    assert "ben: Dice" not in told  # it was taught those labels, and shows them
     image = a_case_folder / "images" / "cleo.nii.gz"
     assert main(["predict", "--model", str(out / "model"), "--images", str(image), "--out", str(tmp_path / "p")]) == 0
     predicted = sitk.ReadImage(str(tmp_path / "p" / "cleo.nii.gz"))
@@ -73,6 +79,39 @@ def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):
     assert "on 1 annotated cases, 2 more" in capsys.readouterr().out
 
 
+def test_values_that_are_taken_as_classes_are_told(a_case_folder, tmp_path, capsys):
+    (a_case_folder / "labels.json").unlink()
+    (a_case_folder / "scribbles" / "anna.nii.gz").unlink()
+    assert main(a_training(a_case_folder, tmp_path / "out", "--set=steps=1", method="supervised")) == 0
+    told = capsys.readouterr().out
+    assert "the values 1, 2, 3 are taken as classes; name them in labels.json." in told
+    assert "ben: Dice" in told
+
+
+def test_every_setting_is_listed_with_the_default_of_its_preset_its_range_and_a_hint(capsys):
+    assert main(["train", "one_shot", "--settings"]) == 0
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {"setting", *(field.name for field in fields(SETTINGS["one_shot"]))}
+    assert lines["seconds"] == "150.0 1..86400 time budget of training in seconds, previews included"
+    assert lines["steps"].startswith("null 1 or more, null end after")
+    assert lines["several_scales"].startswith("false true, false, null average")
+    assert lines["hint_of"].startswith("voxel voxel, volume a cosine")
+
+
+def test_train_asks_for_cases(capsys):
+    assert main(["train", "scribble"]) == 2
+    assert "--cases DIR" in capsys.readouterr().err
+
+
+def test_the_readme_names_every_switch_of_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (commands,) = [action for action in parser()._actions if action.dest == "command"]
+    for name, command in commands.choices.items():
+        told = " ".join(line for line in readme.splitlines() if line.startswith(f"| `kdseg {name}"))
+        switches = {switch for action in command._actions for switch in action.option_strings} - {"-h", "--help"}
+        assert not {switch for switch in switches if switch not in told}, name
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -80,6 +119,8 @@ def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):
         (["--set=seconds"], "write key=value"),
         (["--seconds", "-3"], "must lie in"),
         (["--set=device=gpu"], "must be one of"),
+        (["--set=steps=0"], "'steps' must be at least 1, got 0."),
+        (["--set=cut_mix=0"], "write true or false"),
         (["--preset", "finest"], "no preset 'finest'"),
         (["--assistant", "."], "leave out --assistant"),
         (["--cases", "nowhere"], "has no images"),
@@ -162,6 +203,54 @@ def test_ctrl_c_stops_and_keeps_the_best(a_case_folder, tmp_path):
     assert (tmp_path / "out" / "segmentations" / "cleo.nii.gz").is_file()
 
 
+def test_the_demo_replaces_its_own_results_only_and_leaves_what_lies_beside_them(tmp_path, capsys):
+    out, draft = tmp_path / "out", tmp_path / "draft"
+    for folder in (out / "pictures", out / "browser", draft / "pictures"):
+        folder.mkdir(parents=True)
+    mine, new = out / "pictures" / "mine.png", draft / "pictures" / "unsure.png"
+    mine.write_text("mine")
+    assert main(["demo", "--out", str(out)]) == 2
+    assert "holds 'pictures', which no demo has written; choose another --out folder." in capsys.readouterr().err
+    (out / "report.json").write_text('{"title": "a report of mine"}')
+    assert main(["demo", "--out", str(out)]) == 2
+    new.write_text("new")
+    demo.put_in_place(draft, out)
+    assert mine.read_text() == "mine"
+    assert (out / "pictures" / "unsure.png").read_text() == "new"
+    assert (out / "browser").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "seed"),
+    [
+        ([], demo.SECONDS, None),
+        (["--set=seconds=30", "--set=seed=3"], 30, 3),
+        (["--set=seconds=30", "--seconds=20"], 20, None),
+    ],
+)
+def test_the_demo_takes_seconds_and_seed_as_options_and_as_settings(words, seconds, seed):
+    found = demo._settings(parser().parse_args(["demo", *words]))
+    assert found["seconds"] == seconds
+    assert found.get("seed") == seed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+def test_ctrl_c_before_the_demo_has_a_model_writes_nothing(tmp_path):
+    pytest.importorskip("slicer")
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [sys.executable, "-u", "-m", "training_backend.cli.main", "demo", "--out", str(tmp_path)]
+    process = subprocess.Popen([*command, *TINY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "[" not in process.stdout.readline():
+        pass
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 2, told
+    assert told.endswith("Stopped before there was a model; nothing was written.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.slow
 def test_the_demo_runs_the_loop_and_writes_everything(tmp_path):
     pytest.importorskip("slicer")
@@ -238,6 +327,64 @@ def test_the_summary_groups_by_method_setting_data_and_budget():
     assert lines[0]["ci"][0] <= 0.5 <= lines[0]["ci"][1]
     assert lines[0]["class_dice"] == {"x": 0.5}
     assert lines[0]["seeds"] == 3
+
+
+def test_a_table_of_several_runs_counts_every_measurement_once(tmp_path, capsys):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    grown, drawn = a_row("growcut", 0, None, 0.5), replace(a_row("growcut_of_drawn", 0, None, 0.6), seed=None)
+    for number, file in enumerate(files):
+        rows = [grown, drawn, a_row("scribble", number, 60.0, 0.7)]
+        write(file, result(rows, "kdseg bench scribble --seeds 1", {}))
+    assert main(["bench", "table", "--json", *map(str, files)]) == 0
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
+    ends = {cells[2]: cells[-2:] for cells in lines}
+    assert ends["growcut"] == ["1", "1 |"]
+    assert ends["growcut_of_drawn"] == ["–", "1 |"]
+    assert ends["scribble"] == ["2", "2 |"]
+
+
+NO_RUNS = {"xx": "xx", "an object": "{}", "a list": "[]", "no rows": '{"command": "kdseg bench loop", "rows": []}'}
+
+
+@pytest.mark.parametrize("content", [*NO_RUNS.values(), None])
+def test_a_table_of_what_is_no_run_gets_one_sentence(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    for file in (tmp_path / "run.json", tmp_path):
+        assert main(["bench", "table", "--json", str(file)]) == 2
+        told = capsys.readouterr().err
+        assert f"'{file}'" in told
+        assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("scribble --data . --seeds 0", "--seeds must be at least 1"),
+        ("scribble --data . --seconds 60 -1", "--seconds must be at least 1"),
+        ("scribble --data . --json one_file/x.json", "cannot be written to"),
+        ("loop --only scene --json .", "is a folder"),
+        ("loop --json one.json two.json", "give one name"),
+        ("loop --device cuda", "does not use --device"),
+        ("loop --first-seed 2", "does not use --first-seed"),
+        ("scribble --data . --assistant .", "does not use --assistant"),
+        ("one_shot --data . --elsewhere .", "does not use --elsewhere"),
+        ("browser --seconds 5", "does not use --seconds"),
+        ("table --data .", "does not use --data"),
+    ],
+)
+def test_a_bench_says_before_it_measures_what_it_cannot_do(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one_file").write_text("no folder")
+    assert main(["bench", *words.split()]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_bench_names_its_data_by_the_folder_wherever_it_is_called_from(tmp_path, monkeypatch):
+    (tmp_path / "hearts").mkdir()
+    monkeypatch.chdir(tmp_path / "hearts")
+    options = parser().parse_args(["bench", "shape_intensity", "--data", ".", "--elsewhere", "../hearts"])
+    assert [options.data.name, options.elsewhere[0].name] == ["hearts", "hearts"]
 
 
 def test_a_new_run_replaces_its_table_and_leaves_the_words_around_it(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -49,16 +50,21 @@ def serve(
     """Serve until SIGTERM, SIGINT or, with ``exit_with_stdin``, the end of stdin. Port 0 takes a free one.
 
     Raises :class:`NotAllowed` for a bind beyond this machine without a token, :class:`Conflict` when the root or
-    the port is taken.
+    the port is taken or the host is another machine.
     """
     loopback = is_loopback(host)
     if not loopback and not token:
-        raise NotAllowed(f"Serving on {host} lets other machines in: set a token (--token), or serve on 127.0.0.1.")
+        raise NotAllowed(
+            f"Serving on {host} lets other machines in: set a token (--new-token, or KDSEG_TOKEN in the environment),"
+            " or serve on 127.0.0.1."
+        )
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise Conflict(f"The address {host}:{port} cannot be used ({error.strerror}); choose another port.") from error
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        advice = "give an address of this machine as host" if elsewhere else "choose another port"
+        raise Conflict(f"The address {host}:{port} cannot be used ({error.strerror}); {advice}.") from error
     with listening:
         app = create_app(root, token, loopback, training, limit, probe, max_body_bytes, silence_seconds)
         shown = f"[{host}]" if ":" in host else host

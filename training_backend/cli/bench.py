@@ -21,7 +21,8 @@ from typing import Any
 
 from slicer_kdseg.protocol.errors import BadRequest
 from training_backend.cli.bench_document import put_section
-from training_backend.cli.bench_rows import BenchRow, result, table, told, write
+from training_backend.cli.bench_rows import BenchRow, result, table, told, without_repeats, write
+from training_backend.cli.results_folder import writable
 
 LIVE_SECONDS = 40.0
 PARTS = ("scene", "previews", "ct", "acdc")
@@ -32,25 +33,43 @@ METHOD_BENCHES: dict[str, str] = {
     "scribble": "training_backend.cli.bench_scribble",
     "shape_intensity": "training_backend.cli.bench_shape_intensity",
 }
+OF_TRAINING = {"data", "seconds", "seeds", "first_seed", "device", "only", "json", "write"}
+USED: dict[str, set[str]] = {
+    "table": {"json", "write"},
+    "browser": {"json"},
+    "loop": {"data", "seconds", "seeds", "only", "json", "write"},
+    "cross_modality": OF_TRAINING | {"assistant"},
+    "one_shot": OF_TRAINING,
+    "scribble": OF_TRAINING,
+    "shape_intensity": OF_TRAINING | {"elsewhere"},
+}
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("bench", help="measure what is claimed")
     parser.add_argument("name", choices=["loop", "browser", *METHOD_BENCHES, "table"])
-    parser.add_argument("--data", type=Path, metavar="DIR", help="a case folder; for 'loop' with acdc_scribble/")
+    parser.add_argument("--data", type=_folder, metavar="DIR", help="a case folder; for 'loop' with acdc_scribble/")
     parser.add_argument("--seconds", type=float, nargs="+", default=[], help="budgets; 'loop' is cut to the longest")
-    parser.add_argument("--elsewhere", type=Path, nargs="+", metavar="DIR", default=[], help="tested unchanged")
-    parser.add_argument("--assistant", type=Path, metavar="DIR", help="the other kind of image, for 'cross_modality'")
+    parser.add_argument("--elsewhere", type=_folder, nargs="+", metavar="DIR", default=[], help="tested unchanged")
+    parser.add_argument(
+        "--assistant", type=_folder, metavar="DIR", help="the other kind of image, for 'cross_modality'"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda counts wall seconds")
     parser.add_argument("--only", action="append", help="measure this part, method or baseline alone; may be repeated")
     parser.add_argument("--json", type=Path, nargs="+", metavar="FILE", default=[])
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, default_of=parser.get_default)
+
+
+def _folder(text: str) -> Path:
+    """Resolved, so that "." has a name too."""
+    return Path(text).resolve()
 
 
 def run(options: argparse.Namespace) -> int:
+    _check(options)
     if options.name == "table":
         body = _earlier(options.json)
     elif options.name == "loop":
@@ -71,6 +90,25 @@ def run(options: argparse.Namespace) -> int:
         put_section(options.write, body)
         print(f"The table is in {options.write}.")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """All that can be wrong with a request before hours are spent on it. Raises :class:`BadRequest`."""
+    every = set().union(*USED.values())
+    ignored = sorted(name for name in every - USED[options.name] if getattr(options, name) != options.default_of(name))
+    if ignored:
+        switch = f"--{ignored[0].replace('_', '-')}"
+        raise BadRequest(f"The bench '{options.name}' does not use {switch}; leave it out.")
+    if options.seeds < 1 or options.first_seed < 0:
+        raise BadRequest("--seeds must be at least 1, --first-seed at least 0.")
+    if not all(1 <= seconds < math.inf for seconds in options.seconds):
+        raise BadRequest("--seconds must be at least 1 for every budget.")
+    if options.name != "table" and len(options.json) > 1:
+        raise BadRequest("A run writes one file; give one name to --json.")
+    for file in (*(options.json if options.name != "table" else []), *([options.write] if options.write else [])):
+        if file.is_dir():
+            raise BadRequest(f"'{file}' is a folder; give the name of a file.")
+        writable(file.parent, "place for it")
 
 
 def _method(options: argparse.Namespace) -> dict[str, Any]:
@@ -121,9 +159,23 @@ def _loop(options: argparse.Namespace) -> dict[str, Any]:
 def _earlier(files: list[Path]) -> dict[str, Any]:
     if not files:
         raise BadRequest("The bench 'table' needs --json with the files of earlier runs.")
-    bodies = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    rows = [BenchRow(**own) for body in bodies for own in body["rows"]]
-    return result(rows, "\n".join(dict.fromkeys(body["command"] for body in bodies)), {})
+    runs = [_run_of(file) for file in files]
+    rows = without_repeats([own for _, rows in runs for own in rows])
+    return result(rows, "\n".join(dict.fromkeys(command for command, _ in runs)), {})
+
+
+def _run_of(file: Path) -> tuple[str, list[BenchRow]]:
+    """The command and the rows of an earlier run. Raises :class:`BadRequest`."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        rows = [BenchRow(**own) for own in body["rows"]]
+        if not body["command"].startswith("kdseg bench "):
+            raise ValueError("no command of a bench")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise BadRequest(f"'{file}' is not what --json of a bench has written ({problem!r}).") from None
+    if not rows:
+        raise BadRequest(f"'{file}' holds no rows; give the file of a bench that trains.")
+    return body["command"], rows
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -92,14 +92,14 @@ def on_acdc(data: Path, seeds: int, longest: float, say: Say) -> Iterator[BenchR
     drawn, unseen = read_case_folder(root, TRAINED), read_case_folder(root, UNSEEN)
     others = tuple(replace(case, scribbles=None) for case in unseen.cases)
     for case in drawn.cases:
-        yield from _growcut_rows(case, drawn.contract, ACDC, 0)
+        yield from _growcut_rows(case, drawn.contract, ACDC, None)
     for seed in range(seeds):
         for budget in _shortened(ACDC_BUDGETS, longest):
             say(f"ACDC, seed {seed}: {budget:.0f} CPU seconds")
             yield from _trained_rows(drawn, budget, ACDC, seed, others)
 
 
-def _growcut_rows(case: Case, contract: LabelContract, data: str, seed: int) -> Iterator[BenchRow]:
+def _growcut_rows(case: Case, contract: LabelContract, data: str, seed: int | None) -> Iterator[BenchRow]:
     assert case.scribbles is not None
     for method, grow in UNTRAINED.items():
         begun = time.process_time()

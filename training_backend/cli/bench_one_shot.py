@@ -161,4 +161,5 @@ def _tested(
         taken = Cost(None, time.process_time() - begun)
         yield row(variant.name, roles.setting, data, seed, case, own.cost, labels, contract)
         if variant == OURS:
-            yield row(f"{variant.name}_new_case", roles.setting, data, seed, case, taken, labels, contract)
+            new_case = row(f"{variant.name}_new_case", roles.setting, data, seed, case, taken, labels, contract)
+            yield replace(new_case, budget=own.cost.budget)

@@ -19,6 +19,7 @@ from training_backend.report.metrics import mean_interval, score
 class BenchRow:
     """One case segmented by one method.
 
+    ``seed``: None for what does not depend on it (grow-cut of strokes that a person drew);
     ``budget``: the CPU seconds that a training was given, None for what has none (grow-cut, registration);
     ``cpu_seconds``: that budget, or what it took; ``spent_cpu_seconds``: all that its process took.
     ``dice``, ``surface_dice`` and ``hd95_mm`` are by class name.
@@ -27,7 +28,7 @@ class BenchRow:
     method: str
     setting: str
     data: str
-    seed: int
+    seed: int | None
     case: str
     budget: float | None
     cpu_seconds: float
@@ -47,7 +48,14 @@ class Cost:
 
 
 def row(
-    method: str, setting: str, data: str, seed: int, case: Case, cost: Cost, labels: np.ndarray, contract: LabelContract
+    method: str,
+    setting: str,
+    data: str,
+    seed: int | None,
+    case: Case,
+    cost: Cost,
+    labels: np.ndarray,
+    contract: LabelContract,
 ) -> BenchRow:
     """Score ``labels`` (D, H, W) against the case's own; a voxel left unlabelled counts as background."""
     assert case.labels is not None
@@ -71,6 +79,11 @@ def row(
     )
 
 
+def without_repeats(rows: list[BenchRow]) -> list[BenchRow]:
+    """Every measurement once, the last one of it: several runs may have made the same."""
+    return list({(own.method, own.setting, own.data, own.seed, own.case, own.budget): own for own in rows}.values())
+
+
 def summary(rows: list[BenchRow]) -> list[dict[str, Any]]:
     """Means over cases and seeds of every method, setting, data and budget; Dice with a bootstrap interval."""
     groups: dict[tuple[str, str, str, float | None], list[BenchRow]] = {}
@@ -90,7 +103,7 @@ def summary(rows: list[BenchRow]) -> list[dict[str, Any]]:
                 name: _mean([own.dice[name] for own in group if name in own.dice], 4)
                 for name in dict.fromkeys(name for own in group for name in own.dice)
             },
-            "seeds": len({own.seed for own in group}),
+            "seeds": len({own.seed for own in group} - {None}),
             "n": len(group),
             "spent_cpu_seconds": _mean([own.spent_cpu_seconds for own in group], 2),
         }
@@ -130,7 +143,7 @@ def table(lines: list[dict[str, Any]]) -> str:
     body = [
         f"| {line['data']} | {line['setting']} | {line['method']} | {line['cpu_seconds']:.4g}"
         f" | {line['spent_cpu_seconds']:.4g} | {line['mean_dice']:.3f} [{line['ci'][0]:.3f}, {line['ci'][1]:.3f}]"
-        f" | {line['surface_dice']:.3f} | {line['hd95_mm']:.1f} | {line['seeds']} | {line['n']} |"
+        f" | {line['surface_dice']:.3f} | {line['hd95_mm']:.1f} | {line['seeds'] or '–'} | {line['n']} |"
         for line in lines
     ]
     return "\n".join([head, "|" + "---|" * 10, *body])

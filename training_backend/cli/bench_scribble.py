@@ -84,8 +84,8 @@ def rows(options: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Be
     data = options.data.name
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         roles = roles_of(folder, seed)
-        if "growcut" in chosen and (seed == options.first_seed or not _drawn(folder)):
-            yield from _growcut_rows(roles, folder.contract, data, seed)
+        if "growcut" in chosen:
+            yield from _growcut_rows(roles, folder, data, seed, seed == options.first_seed)
         for seconds in options.seconds or BUDGETS:
             for variant in VARIANTS:
                 if variant.name in chosen:
@@ -112,26 +112,27 @@ def roles_of(folder: CaseFolder, seed: int) -> Roles:
     return Roles(tuple(scribbled), *(tuple(own) for own in others))
 
 
-def _drawn(folder: CaseFolder) -> bool:
-    return any(case.scribbles is not None for case in folder.cases)
-
-
 def _simulated(case: Case, seed: int) -> np.ndarray:
     """Strokes on every fifth slice along the coarsest axis."""
     assert case.labels is not None
     return annotate(case.labels, seed, axis=int(np.argmax(case.spacing_mm)))
 
 
-def _growcut_rows(roles: Roles, contract: LabelContract, data: str, seed: int) -> Iterator[BenchRow]:
+def _growcut_rows(roles: Roles, folder: CaseFolder, data: str, seed: int, first: bool) -> Iterator[BenchRow]:
+    """Strokes that a person drew are the same for every seed: grown with the first one, and counted as of none."""
     from training_backend.jobs.loading import load
 
     load()
+    drawn = {case.name for case in folder.cases if case.scribbles is not None}
     for case in roles.scribbled:
+        if case.name in drawn and not first:
+            continue
         assert case.scribbles is not None
         begun = time.process_time()
         grown = growcut_near(case.image, case.scribbles)
         cost = Cost(None, time.process_time() - begun)
-        yield row("growcut", "scribbled", data, seed, case, cost, grown, contract)
+        own_seed = None if case.name in drawn else seed
+        yield row("growcut", "scribbled", data, own_seed, case, cost, grown, folder.contract)
 
 
 def _rows_of(

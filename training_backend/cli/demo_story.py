@@ -13,6 +13,7 @@ from slicer_kdseg.headless.files import save_node, save_scene
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.geometry import array_of_volume, grid_of_volume
 from slicer_kdseg.scene.growcut import GrowCut
+from training_backend.cli.demo import TITLE
 from training_backend.cli.live_loop import LiveLoop, Recording, Shown
 from training_backend.data.cases import as_read, as_read_spacing_mm
 from training_backend.data.strokes import stroke_numbers
@@ -43,6 +44,8 @@ def write_everything(
     """Scene, segmentation, model and report into ``out``; ``begun`` is on the monotonic clock, ``consult`` the
     first teachers' share of what was shown."""
     state = loop.session.state
+    if state.current_model is None and state.job_state == "stopped":
+        raise KDSegError("Stopped before there was a model; nothing was written.")
     if state.current_model is None or loop.session.preview is None:
         raise KDSegError("The training ended without a model that could be verified; run 'kdseg doctor'.")
     loop.client.download_model(state.current_model, out / "model")
@@ -81,7 +84,7 @@ def tell(loop: LiveLoop, record: Recording, sample: Sample, begun: float, model:
         None if record.uncertainty is None else seen(record.uncertainty),
     )
     return Story(
-        title="KDSeg demo: a chest CT, from scribbles to a segmentation",
+        title=TITLE,
         subject=f"a chest CT ({' x '.join(map(str, image.shape[::-1]))} voxels, from the slicerio package)",
         contract=sample.contract,
         looks=looks,

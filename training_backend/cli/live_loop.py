@@ -72,6 +72,7 @@ class LiveLoop:
         self.annotation = new_annotation(self.host.scene, self.volume, contract)
         self._painter = Painter(self.host.scene, self.annotation)
         self._reference, self._seed = reference, seed
+        self._stopping = False
         stage.show(self.annotation)
 
     def run(
@@ -94,7 +95,8 @@ class LiveLoop:
             on_state(self.session.state)
             if correction and record.corrected is None and self._is_time_to_correct(record):
                 self._correct(record, time.monotonic() - begun)
-            if time.monotonic() - begun > settings["seconds"] + PATIENCE_SECONDS and self.session.state.can_stop:
+            overdue = time.monotonic() - begun > settings["seconds"] + PATIENCE_SECONDS
+            if (overdue or self._stopping) and self.session.state.can_stop:
                 self.session.stop()
             self._stage.pause(CLOCK_SECONDS)
         if record.end.failure:
@@ -104,8 +106,8 @@ class LiveLoop:
         return record
 
     def stop(self) -> None:
-        if self.session.state.can_stop:
-            self.session.stop()
+        """Ask the training to end as soon as there is one, and to keep its best."""
+        self._stopping = True
 
     def close(self) -> None:
         self._painter.close()

@@ -16,6 +16,7 @@ import torch
 from slicer_kdseg.protocol.digests import case_id
 from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
 from training_backend.cli.bench_runs import Variant, trained
+from training_backend.cli.results_folder import writable
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import as_read, read_image
 from training_backend.data.class_means import class_mean_image
@@ -45,7 +46,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    options.out.mkdir(parents=True, exist_ok=True)
+    writable(options.out)
     for method in options.only or PICTURES:
         print(f"{method} ...", flush=True)
         panels, contract, spacing_mm = PICTURES[method](options.seconds)

@@ -7,18 +7,20 @@ import json
 import time
 from pathlib import Path
 
-from slicer_kdseg.protocol.errors import BadRequest, KDSegError
+from slicer_kdseg.protocol.errors import BadRequest, KDSegError, OutOfSpace
 from slicer_kdseg.protocol.labels import LabelContract
 from training_backend.cli.progress import ProgressBar
 from training_backend.cli.results_folder import writable
-from training_backend.data.cases import image_files, read_image, write_labels
+from training_backend.data.cases import check_file, image_files, read_image, write_labels
+
+BOOK = "labels.json"
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("predict", help="segment images with a model folder")
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a folder with card.json")
     parser.add_argument("--images", type=Path, required=True, nargs="+", metavar="PATH", help="files or folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="nothing there is overwritten")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(run=run)
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             refused.append(error.sentence)
     bar.close()
     _write_book(options.out, model.labels)
-    print(f"Wrote {len(files) - len(refused)} label maps and labels.json to {options.out}.")
+    print(f"Wrote {len(files) - len(refused)} label maps and {BOOK} to {options.out}.")
     if refused:
         raise BadRequest(" ".join(refused))
     return 0
@@ -53,14 +55,21 @@ def _files(paths: list[Path], out: Path) -> list[Path]:
     if not files:
         raise BadRequest("There is no NIfTI or NRRD image at the given place; check --images.")
     for file in files:
+        check_file(file)
         if file.resolve() == (out / file.name).resolve():
             raise BadRequest(f"'{file}' would be overwritten by its own label map; choose another --out folder.")
     names = [file.name for file in files]
     if len(set(names)) < len(names):
         raise BadRequest("Two images have the same file name; predict them into different --out folders.")
+    for name in (*names, BOOK):
+        if (out / name).exists():
+            raise BadRequest(f"'{out / name}' is there already; choose another --out folder.")
     return files
 
 
 def _write_book(out: Path, contract: LabelContract) -> None:
     classes = {str(label.id): {"name": label.name, "color": list(label.color)} for label in contract.foreground}
-    (out / "labels.json").write_text(json.dumps({"classes": classes}, indent=2) + "\n", encoding="utf-8")
+    try:
+        (out / BOOK).write_text(json.dumps({"classes": classes}, indent=2) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise OutOfSpace(f"'{out / BOOK}' could not be written ({problem.strerror}); free some space.") from None

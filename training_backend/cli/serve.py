@@ -8,6 +8,9 @@ import secrets
 import sys
 from pathlib import Path
 
+from slicer_kdseg.protocol.errors import BadRequest
+from training_backend.cli.results_folder import writable
+
 DEFAULT_PORT = 8765
 TOKEN_VARIABLE = "KDSEG_TOKEN"
 
@@ -25,9 +28,19 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace) -> int:
     from training_backend.api.serve import serve
 
+    if options.limit < 1:
+        raise BadRequest("--limit must be at least 1: so many jobs train at once.")
+    check_port(options.port)
+    writable(options.root, "--root folder")
     token = secrets.token_urlsafe(32) if options.new_token else os.environ.get(TOKEN_VARIABLE)
     print(
         f"Everything is kept in {options.root}; Ctrl-C ends the backend, jobs go on at the next start.", file=sys.stderr
     )
     serve(options.root, options.host, options.port, token, limit=options.limit)
     return 0
+
+
+def check_port(port: int) -> None:
+    """Raises :class:`BadRequest`."""
+    if not 0 <= port <= 65535:
+        raise BadRequest(f"There is no port {port}; choose one from 1 to 65535, or 0 for a free one.")

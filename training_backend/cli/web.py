@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import webbrowser
 from pathlib import Path
 
-from slicer_kdseg.protocol.errors import KDSegError
+from slicer_kdseg.protocol.errors import Conflict, KDSegError
+from training_backend.cli.results_folder import writable
+from training_backend.cli.serve import check_port
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
@@ -27,6 +30,10 @@ def run(options: argparse.Namespace) -> int:
         raise KDSegError(
             f"The packages of the browser workspace are missing ({error.name}); run 'python3 run.py setup'."
         ) from None
+
+    writable(options.root, "--root folder")
+    check_port(options.port)
+    _check_free(options.port)
 
     def ready(address: str) -> None:
         print(f"KDSeg is at {address}", flush=True)
@@ -48,6 +55,14 @@ def run(options: argparse.Namespace) -> int:
 
     space.run(options.port, begin)
     return 0
+
+
+def _check_free(port: int) -> None:
+    """The page's server itself would say nothing of it. Raises :class:`Conflict`."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise Conflict(f"The port {port} cannot be used ({error.strerror}); choose another --port.") from None
 
 
 def sample_image() -> Path:

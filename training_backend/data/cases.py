@@ -131,6 +131,23 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
 
 
+def check_file(path: Path) -> None:
+    """Raises :class:`BadImage` for what is no file, or neither NIfTI nor NRRD by its name."""
+    check_name(path)
+    if not path.is_file():
+        raise BadImage(f"There is no file '{path}'; check the path.")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise BadImage(f"'{path.name}' is neither NIfTI nor NRRD; convert it to one of {', '.join(SUFFIXES)}.")
+
+
+def check_name(path: Path) -> None:
+    """ITK ends the process on a path that is not UTF-8. Raises :class:`BadImage`."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BadImage(f"The path {str(path)!r} is not written in UTF-8; rename it.") from None
+
+
 def read_image(path: Path) -> Volume:
     """An image as float32. Raises :class:`BadImage` with a sentence that names the file."""
     volume = _read(path)
@@ -156,6 +173,7 @@ def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, s
 
     Raises :class:`OutOfSpace` when the file cannot be written.
     """
+    check_name(path)
     reader = _information(like)
     image = sitk.GetImageFromArray(np.ascontiguousarray(labels, np.uint8))
     axes = reader.GetDimension()
@@ -167,10 +185,10 @@ def write_labels(path: Path, labels: np.ndarray, like: Path, header: dict[str, s
     image.SetDirection(direction.ravel().tolist())
     for key, value in (header or {}).items():
         image.SetMetaData(key, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         sitk.WriteImage(image, str(path), useCompression=True)
-    except RuntimeError:
+    except (OSError, RuntimeError):
         raise OutOfSpace(f"'{path}' could not be written; free some space, or choose another folder.") from None
 
 
@@ -231,8 +249,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _information(path: Path) -> sitk.ImageFileReader:
-    if not path.is_file():
-        raise BadImage(f"There is no file '{path}'; check the path.")
+    check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:

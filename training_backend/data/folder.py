@@ -41,6 +41,7 @@ def read_case_folder(folder: Path, only: tuple[str, ...] = ()) -> CaseFolder:
     files = [path for path in image_files(images) if not only or stem(path) in only] if images.is_dir() else []
     if not files:
         raise BadImage(f"'{folder}' has no images; put NIfTI or NRRD files into '{images}'.")
+    _no_namesakes(files)
     read = {path: read_image(path) for path in files}
     scribbles = {path: _labels_for(path, folder / "scribbles") for path in files}
     labels = {path: _labels_for(path, folder / "labels") for path in files}
@@ -50,10 +51,22 @@ def read_case_folder(folder: Path, only: tuple[str, ...] = ()) -> CaseFolder:
         drawn = _on_contract(scribbles[path], image, path, file_value, scribbled=True)
         dense = _on_contract(labels[path], image, path, file_value, scribbled=False)
         cases.append(Case(stem(path), image.array, image.affine, drawn, dense, path))
-    contract = contract_of(said or _classes_found(cases))
+    if not said:
+        said = _classes_found(cases)
+        values = ", ".join(str(label.id) for label in said)
+        notes += (f"The classes have no names: the values {values} are taken as classes; name them in labels.json.",)
+    contract = contract_of(said)
     for case in cases:
         _inside_contract(case, contract)
     return CaseFolder(contract, tuple(cases), notes)
+
+
+def _no_namesakes(images: list[Path]) -> None:
+    by_name: dict[str, Path] = {}
+    for path in images:
+        other = by_name.setdefault(stem(path), path)
+        if other is not path:
+            raise BadImage(f"'{other.name}' and '{path.name}' have the same name; rename one of them.")
 
 
 def _labels_for(image: Path, folder: Path) -> Found | None:

@@ -94,24 +94,29 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     Raises :class:`NotFound`, :class:`BadRequest`, :class:`DeviceUnavailable`.
     """
     card = read_card(folder)
-    shape = UNetShape.from_json(card["network"])
-    network = MultiScaleUNet(shape)
+    try:
+        network = MultiScaleUNet(UNetShape.from_json(card["network"]))
+        preprocess = Preprocess.from_json(card["preprocess"])
+        labels = LabelContract(
+            tuple(LabelClass(**(label | {"color": tuple(label["color"])})) for label in card["labels"])
+        )
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise BadRequest(f"The card in '{folder}' is damaged ({error!r}); export the model again.") from error
+    if len(labels.ids) != network.shape.out_channels:
+        raise BadRequest(
+            f"The card in '{folder}' names {len(labels.ids)} classes, its network has {network.shape.out_channels};"
+            " export the model again."
+        )
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
         raise BadRequest(
-            f"The weights in '{folder}' do not fit their card ({error}); export the model again."
+            f"The weights in '{folder}' do not fit their card ({reason}); export the model again."
         ) from error
     target = choose_device(device)
     network = network.to(target).eval()
-    classes = tuple(LabelClass(**(label | {"color": tuple(label["color"])})) for label in card["labels"])
-    return Model(
-        network=network,
-        preprocess=Preprocess.from_json(card["preprocess"]),
-        labels=LabelContract(classes),
-        card=card,
-        dtype=faster_dtype(target),
-    )
+    return Model(network, preprocess, labels, card, faster_dtype(target))
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -120,9 +125,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not path.is_file() or not (folder / WEIGHTS).is_file():
         raise NotFound(f"'{folder}' is not a model folder; it should hold {CARD} and {WEIGHTS}.")
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadRequest(f"The card in '{folder}' is not readable ({error}); export the model again.") from error
+    if not isinstance(card, dict):
+        raise BadRequest(f"The card in '{folder}' is no JSON object; export the model again.")
     if card.get("format") != FORMAT:
         raise BadRequest(f"The model in '{folder}' has format {card.get('format')}, this version reads {FORMAT}.")
     return card

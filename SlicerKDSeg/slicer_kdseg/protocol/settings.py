@@ -121,8 +121,11 @@ def _checked(name: str, value: Any, hint: Any, limits: typing.Mapping[str, Any])
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not hint:
+        if hint is bool:
+            raise BadSettings(f"Setting '{name}' is on or off, got {value!r}; write true or false.")
         raise BadSettings(f"Setting '{name}' must be of type {hint.__name__}, got {value!r}.")
     low, high = limits.get("low"), limits.get("high")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise BadSettings(f"Setting '{name}' must lie in {low}..{high}, got {value!r}.")
+        fitting = f"be at least {low}" if high is None else f"lie in {low}..{high}"
+        raise BadSettings(f"Setting '{name}' must {fitting}, got {value!r}.")
     return value

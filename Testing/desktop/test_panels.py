@@ -207,6 +207,64 @@ def test_a_finished_segmentation_is_the_labelled_case(a_panel: Any, a_desktop: D
     assert unwrap(a_panel.annotate.ui.editor).segmentationNode() is node
 
 
+def finished_segmentation(scene: Any, volume: Any, name: str) -> Any:
+    """A small block, complete."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segment = node.GetSegmentation().AddEmptySegment("", "liver")
+    block = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    block[1:3, 5:9, 5:9] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(block, node, segment, volume)
+    return node
+
+
+def test_another_images_strokes_are_not_taken_for_a_finished_segmentation(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any, draw: Draw
+) -> None:
+    ui, place = a_panel.annotate.ui, a_panel.workplace
+    drawn = place.session.annotation.node
+    draw(place.session.annotation, 1, 3, 13, slice(10, 18))
+    other = new_volume(a_desktop.scene, "other", np.zeros((10, 40, 48), np.float32), np.diag([1.0, 1.0, 4.0, 1.0]))
+    ui.volumeSelector.setCurrentNodeID(other.GetID())
+    ui.atlasButton.click()
+    ui.atlasSelector.setCurrentNodeID(drawn.GetID())
+    assert "belongs to the image 'abdomen' and not to 'other'" in a_panel.ui.messageLabel.text
+    assert ui.atlasSelector.currentNode() is None, "what was refused is not shown as chosen"
+    assert find_annotation(a_desktop.scene, a_volume) is drawn
+    assert drawn not in (place.session.annotation.node, find_finished(a_desktop.scene, other))
+
+
+def test_labels_of_another_grid_are_refused_before_anything_is_written(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any
+) -> None:
+    tilted = new_volume(a_desktop.scene, "tilted", np.zeros((4, 20, 20), np.float32), np.diag([1.5, 1.5, 3.0, 1.0]))
+    node = finished_segmentation(a_desktop.scene, tilted, "elsewhere")
+    a_panel.annotate.ui.atlasButton.click()
+    a_panel.annotate.ui.atlasSelector.setCurrentNodeID(node.GetID())
+    assert "different grids" in a_panel.ui.messageLabel.text
+    assert list(node.GetAttributeNames()) == []
+    assert node.GetNodeReferenceID("KDSeg.SourceVolume") is None
+    assert a_panel.annotate.ui.atlasSelector.currentNode() is None
+
+
+def test_the_selectors_show_what_is_worked_on(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    ui, session = a_panel.annotate.ui, a_panel.workplace.session
+    one, two = (finished_segmentation(a_desktop.scene, a_volume, name) for name in ("one", "two"))
+    other = new_volume(a_desktop.scene, "other", np.zeros((10, 40, 48), np.float32), np.eye(4))
+    ui.atlasButton.click()
+    for node in (one, two, one):
+        ui.atlasSelector.setCurrentNodeID(node.GetID())
+        assert ui.atlasSelector.currentNode() is session.annotation.node is node
+    ui.atlasSelector.setCurrentNodeID("")
+    assert ui.atlasSelector.currentNode() is one
+    ui.volumeSelector.setCurrentNodeID(other.GetID())
+    assert ui.atlasSelector.currentNode() is None
+    ui.volumeSelector.setCurrentNodeID("")
+    assert ui.volumeSelector.currentNode() is session.annotation.volume is other
+    ui.volumeSelector.setCurrentNodeID(a_volume.GetID())
+    assert ui.atlasSelector.currentNode() is session.annotation.node is one
+
+
 def test_the_two_big_choices_open_what_they_learn_from(a_drawn_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
     panel, train = a_drawn_panel, a_drawn_panel.train.ui
     session, editor = panel.workplace.session, unwrap(panel.annotate.ui.editor)

@@ -66,6 +66,8 @@ class AnnotatePanel:
         if volume is not None:
             self._place.choose(volume=volume.GetID())
             self._place.open()
+        else:
+            self._show_chosen(self._place.choices)
 
     def scribbles_chosen(self) -> None:
         self._place.give("scribble")
@@ -75,9 +77,12 @@ class AnnotatePanel:
 
     def atlas_chosen(self) -> None:
         volume, atlas = self.ui.volumeSelector.currentNode(), self.ui.atlasSelector.currentNode()
-        if self._place.choices.way == "atlas" and volume is not None and atlas is not None:
-            self._place.work_with_labels(volume, atlas)
-            self._show_hints()
+        try:
+            if self._place.choices.way == "atlas" and volume is not None and atlas is not None:
+                self._place.work_with_labels(volume, atlas)
+                self._show_hints()
+        finally:
+            self._show_chosen(self._place.choices)
 
     def go_to_next_slice(self) -> None:
         self.ui.nextSliceLabel.text = self._place.go_to_next_slice().sentence
@@ -110,13 +115,8 @@ class AnnotatePanel:
 
     def show_choices(self, choices: Choices) -> None:
         ui = self.ui
-        selectors = ui.volumeSelector, ui.atlasSelector
-        with Quiet(*selectors, ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
-            ui.volumeSelector.setCurrentNodeID(choices.volume)
-            volume = ui.volumeSelector.currentNode()
-            finished = find_finished(self._place.scene, volume) if volume is not None else None
-            if choices.way == "atlas" and finished is not None:
-                ui.atlasSelector.setCurrentNodeID(finished.GetID())
+        self._show_chosen(choices)
+        with Quiet(ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
             ui.scribbleButton.checked = choices.way == "scribble"
             ui.atlasButton.checked = choices.way == "atlas"
             ui.growBox.checked = choices.grow_while_drawing
@@ -166,6 +166,15 @@ class AnnotatePanel:
         self._after_loading.stop()
         self._end_watch()
         self.editor.sleep()
+
+    def _show_chosen(self, choices: Choices) -> None:
+        """In both selectors what is worked on, whatever was picked: nothing, or what was refused."""
+        ui = self.ui
+        with Quiet(ui.volumeSelector, ui.atlasSelector):
+            ui.volumeSelector.setCurrentNodeID(choices.volume)
+            volume = ui.volumeSelector.currentNode()
+            finished = find_finished(self._place.scene, volume) if volume is not None else None
+            ui.atlasSelector.setCurrentNodeID(finished.GetID() if finished is not None else "")
 
     def _choose_first_volume(self) -> None:
         first = next((node for node in images(self._place.scene) if node.GetImageData() is not None), None)

@@ -14,11 +14,13 @@ import requests
 import slicer
 
 import Testing.desktop.needs_qt  # noqa: F401  first
+from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished, new_annotation
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.displaying import backgrounds
 from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
 from slicer_kdseg.scene.workplace import FIRST_CLASSES
 from Testing.desktop.standin.application import Desktop, Module
 from Testing.desktop.standin.pythonqt import Proxy, unwrap
@@ -385,17 +387,20 @@ def test_the_review_module_needs_no_backend(the_review_module: Module, a_volume:
     the_review_module.leave()
 
 
-def test_review_by_buttons(
-    the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
-) -> None:
-    from slicer_kdseg.protocol.labels import LabelClass, LabelContract
-    from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
-
+def predicted(scene: Any, volume: Any) -> PreviewSegmentation:
+    """A student's preview of ``volume``: a case to review."""
     contract = LabelContract((LabelClass(0, "background"), LabelClass(1, "liver")))
-    preview = PreviewSegmentation(a_desktop.scene, a_volume, contract)
+    preview = PreviewSegmentation(scene, volume, contract)
     preview.labels[2:8, 8:20, 8:20] = 1
     preview.shown()
     preview.attribute(Provenance(source="student"))
+    return preview
+
+
+def test_review_by_buttons(
+    the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
+) -> None:
+    preview = predicted(a_desktop.scene, a_volume)
     panel = the_review_module.open().panel
     ui = panel.review.ui
     ui.nextButton.click()
@@ -417,6 +422,20 @@ def test_review_by_buttons(
     ui.acceptButton.click()
     assert editor.activeEffect() is None, "what has its verdict is not drawn on"
     the_review_module.leave()
+
+
+def test_a_closed_scene_leaves_no_keys_of_the_editor_behind(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any, wait: Wait
+) -> None:
+    predicted(a_desktop.scene, a_volume)
+    a_panel.ui.tabs.currentIndex = 2
+    ui = a_panel.review.ui
+    ui.nextButton.click()
+    ui.correctButton.click()
+    editor = unwrap(ui.reviewEditor)
+    wait(lambda: editor.shortcuts)
+    a_desktop.scene.Clear(False)
+    assert (editor.shortcuts, editor.observing, editor.activeEffect()) == (False, False, None)
 
 
 def test_defaults_are_those_of_the_data_class(a_panel: Any) -> None:

@@ -65,7 +65,5 @@ class EditorHost:
 
     def let_go(self) -> None:
         """Before the scene is closed."""
-        self._editor.setActiveEffect(None)
+        self.sleep()
         self._editor.setSegmentationNode(None)
-        self._editor.removeViewObservations()
-        self._awake = False

@@ -424,6 +424,40 @@ def test_review_by_buttons(
     the_review_module.leave()
 
 
+def test_the_views_look_at_the_next_patient_wherever_it_lies(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    place = np.diag([1.0, 1.0, 4.0, 1.0])
+    place[:3, 3] = 400, -300, 900
+    far = new_volume(a_desktop.scene, "far", np.ones((10, 40, 48), np.float32), place)
+    for volume in (a_volume, far):
+        predicted(a_desktop.scene, volume)
+
+    def look_at(volume: Any) -> bool:
+        low, high = np.reshape(ras_bounds(volume), (3, 2)).T
+        views = [logic.GetSliceNode() for logic in slicer.app.layoutManager().mrmlSliceLogics()]
+        middles = [[view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] for view in views]
+        return bool(np.all((low <= middles) & (middles <= high)))
+
+    selector, ui = a_panel.annotate.ui.volumeSelector, a_panel.review.ui
+    assert look_at(a_volume)
+    selector.setCurrentNodeID(far.GetID())
+    assert look_at(far)
+    a_panel.ui.tabs.currentIndex = 2
+    ui.nextButton.click()
+    assert look_at(a_volume)
+    ui.nextButton.click()
+    assert look_at(far)
+    ui.rejectButton.click()
+    assert look_at(a_volume)
+    a_panel.ui.tabs.currentIndex = 0
+    assert look_at(far)
+
+
+def ras_bounds(volume: Any) -> list[float]:
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    return bounds
+
+
 def test_a_closed_scene_leaves_no_keys_of_the_editor_behind(
     a_panel: Any, a_desktop: Desktop, a_volume: Any, wait: Wait
 ) -> None:

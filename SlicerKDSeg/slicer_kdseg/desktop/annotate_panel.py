@@ -10,10 +10,11 @@ from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
+from slicer_kdseg.desktop.slice_views import look_at_image
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
-from slicer_kdseg.scene.displaying import backgrounds, hide_of_others, show_only
+from slicer_kdseg.scene.displaying import hide_of_others, show_only
 from slicer_kdseg.scene.guidance import coverage_hints
 from slicer_kdseg.scene.nodes import images
 from slicer_kdseg.scene.state import SessionState
@@ -40,6 +41,7 @@ class AnnotatePanel:
         self._place = workplace
         self._watch: StrokeWatch | None = None
         self._watched: Any = None
+        self._seen = False
         self._way = workplace.choices.way
         self.editor = EditorHost(self.ui.editor, workplace.scene, "KDSeg")
         widget.setMRMLScene(workplace.scene)
@@ -110,6 +112,8 @@ class AnnotatePanel:
             self._edit()
             self._watch_strokes()
             self._show_hints()
+            if self._seen:
+                self._show_in_views()
         self.ui.nextSliceButton.enabled = annotation is not None
         self.ui.editor.enabled = annotation is not None
 
@@ -131,13 +135,8 @@ class AnnotatePanel:
 
     def enter(self) -> None:
         """The panel is seen: so is what the brush draws on, and nothing of the case that was reviewed meanwhile."""
-        annotation = self._place.session.annotation
-        if annotation is not None:
-            hide_of_others(self._place.scene, annotation.volume)
-            show_only(annotation.node, [])
-            self._place.show_preview()
-            if any(volume is not annotation.volume for volume in backgrounds(self._place.scene)):
-                slicer.util.setSliceViewerLayers(background=annotation.volume)
+        self._seen = True
+        self._show_in_views()
         self.editor.wake()
 
     def take_image(self) -> None:
@@ -153,6 +152,7 @@ class AnnotatePanel:
             self._after_loading.start()
 
     def leave(self) -> None:
+        self._seen = False
         self.editor.sleep()
 
     def scene_closing(self) -> None:
@@ -180,6 +180,14 @@ class AnnotatePanel:
         first = next((node for node in images(self._place.scene) if node.GetImageData() is not None), None)
         if first is not None:
             self._place.choose(volume=first.GetID())
+
+    def _show_in_views(self) -> None:
+        annotation = self._place.session.annotation
+        if annotation is not None:
+            hide_of_others(self._place.scene, annotation.volume)
+            show_only(annotation.node, [])
+            self._place.show_preview()
+            look_at_image(self._place.scene, annotation.volume)
 
     def _edit(self) -> None:
         """The editor follows the session, whichever tab has opened what it works on."""

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
 from slicer_kdseg.desktop.folder import only_folders
+from slicer_kdseg.desktop.slice_views import look_at_image
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
 from slicer_kdseg.scene.displaying import hide_of_others, show_only
@@ -87,7 +88,7 @@ class ReviewPanel:
         if case is not None:
             show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
             hide_of_others(self._scene, case.volume)
-            slicer.util.setSliceViewerLayers(background=case.volume)
+            look_at_image(self._scene, case.volume)
         self._show_case()
 
     def next(self) -> None:

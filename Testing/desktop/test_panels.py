@@ -424,6 +424,32 @@ def test_review_by_buttons(
     the_review_module.leave()
 
 
+@pytest.mark.parametrize("elsewhere", ["in another tab", "in another module"])
+def test_a_copy_that_arrives_while_nobody_sees_it_leaves_the_mouse_alone(
+    a_panel: Any, the_module: Module, a_desktop: Desktop, a_volume: Any, wait: Wait, elsewhere: str
+) -> None:
+    predicted(a_desktop.scene, a_volume)
+    a_panel.ui.tabs.currentIndex = 2
+    ui = a_panel.review.ui
+    ui.nextButton.click()
+    ui.correctButton.click()
+    if elsewhere == "in another tab":
+        a_panel.ui.tabs.currentIndex = 0
+    else:
+        the_module.leave()
+    editor = unwrap(ui.reviewEditor)
+    wait(lambda: editor.segmentationNode() is not None)
+    copy = editor.segmentationNode()
+    assert (editor.activeEffect(), editor.shortcuts, editor.observing) == (None, False, False)
+    if elsewhere == "in another tab":
+        a_panel.ui.tabs.currentIndex = 2
+    else:
+        the_module.open()
+    assert editor.activeEffect().property("name") == "Paint"
+    assert editor.segmentationNode() is copy
+    assert copy.GetDisplayNode().GetVisibility()
+
+
 def test_the_views_look_at_the_next_patient_wherever_it_lies(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
     place = np.diag([1.0, 1.0, 4.0, 1.0])
     place[:3, 3] = 400, -300, 900

@@ -109,11 +109,11 @@ class AnnotatePanel:
         node = annotation.node if annotation is not None else None
         if node is not self._watched:
             self._watched = node
+            if self._seen:
+                self._show_in_views()
             self._edit()
             self._watch_strokes()
             self._show_hints()
-            if self._seen:
-                self._show_in_views()
         self.ui.nextSliceButton.enabled = annotation is not None
         self.ui.editor.enabled = annotation is not None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from slicer_kdseg.protocol.address import is_loopback
 from slicer_kdseg.protocol.errors import BackendUnreachable
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.protocol.messages import BackendInfo, DeviceInfo
+from slicer_kdseg.scene.backend_python import NEEDED
 from Testing.desktop.standin.application import Desktop, Module
 
 Wait = Callable[..., None]
@@ -72,7 +75,7 @@ def test_train_without_what_is_needed_offers_to_install(
     draw(a_panel.workplace.session.annotation, 1, 3, 13, slice(10, 18))
     a_panel.train.ui.trainButton.click()
     wait(lambda: not a_panel.workplace.link.state.busy, 60)
-    assert "needs 1 more packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
+    assert "needs 1 more or newer packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
     assert a_panel.backend.ui.installButton.enabled
     assert not a_panel.train.ui.backendArea.collapsed
     assert a_panel.train.ui.trainButton.enabled
@@ -84,7 +87,8 @@ def fake_python(tmp_path: Path, script: str, pip: str = "23.2") -> Any:
     from slicer_kdseg.scene.backend_python import BackendPython
 
     file = tmp_path / "python"
-    look = 'if [ "$1" = "-c" ]; then echo \'[[3, 12], ["monai"]]\'; exit 0; fi'
+    found = json.dumps([(3, 12), {name: "" for name in NEEDED if name != "monai"}])
+    look = f'if [ "$1" = "-c" ]; then echo \'{found}\'; exit 0; fi'
     version = f'if [ "$3" = "--version" ]; then echo "pip {pip} from here"; exit 0; fi'
     file.write_text(f"#!/bin/sh\n{look}\n{version}\n{script}\n")
     file.chmod(0o755)
@@ -149,7 +153,7 @@ def test_the_python_that_was_entered_is_the_one_that_is_checked(a_panel: Any, wa
     a_panel.backend.ui.pythonEdit.currentPath = python.executable
     a_panel.backend.ui.lookButton.click()
     wait(lambda: not a_panel.workplace.link.state.busy)
-    assert "needs 1 more packages: monai" in a_panel.backend.ui.linkLabel.text
+    assert "needs 1 more or newer packages: monai" in a_panel.backend.ui.linkLabel.text
     assert "PYTHONHOME" not in chosen_python(python.executable, {"PYTHONHOME": "/slicer"}).environment
 
 
@@ -160,10 +164,24 @@ def test_a_python_that_is_none_or_too_old_is_refused(a_desktop: Desktop, tmp_pat
         chosen_python(str(tmp_path / "nothing"), {})
     if sys.platform != "win32":
         file = tmp_path / "old"
-        file.write_text("#!/bin/sh\necho '[[3, 9], []]'\n")
+        file.write_text("#!/bin/sh\necho '[[3, 9], {}]'\n")
         file.chmod(0o755)
         with pytest.raises(BackendUnreachable, match=r"needs 3\.11 or newer"):
             look(BackendPython(str(file), {}, is_slicers=False))
+
+
+@pytest.mark.parametrize(("there", "enough"), [("1.3.2", False), ("1.6.0rc2", True), ("1.10+local", True), ("", True)])
+def test_a_package_that_is_too_old_is_missing_too(a_desktop: Desktop, tmp_path: Path, there: str, enough: bool) -> None:
+    from slicer_kdseg.scene.backend_python import BackendPython, look, with_packages
+
+    (tmp_path / "monai").mkdir()
+    (tmp_path / "monai" / "__init__.py").touch()
+    (tmp_path / "monai.dist-info").mkdir()
+    (tmp_path / "monai.dist-info" / "METADATA").write_text(f"Name: monai\nVersion: {there}\n" if there else "")
+    environment = with_packages(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+    missing = look(BackendPython(sys.executable, environment, is_slicers=False))
+    assert missing.requirements == (() if enough else ("monai>=1.6",))
 
 
 def test_a_graphics_card_that_cannot_be_used_is_explained(a_desktop: Desktop) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,31 @@ def test_an_installation_that_fails_or_is_cancelled_says_so(a_link: Any, wait: W
 
     wait(over)
     assert "was cancelled" in a_link.state.sentence
+
+
+def test_on_windows_pip_is_ended_with_all_that_it_has_started_and_no_console_flashes(
+    a_desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slicer_kdseg.scene import backend_install, backend_python
+
+    ran: list[tuple[list[str], int]] = []
+
+    def run(command: list[str], **others: Any) -> Any:
+        ran.append((command, others["creationflags"]))
+        return types.SimpleNamespace(stdout=json.dumps([(3, 12), dict.fromkeys(NEEDED, "")]))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(backend_install.sys, "platform", "win32")
+    for module in (backend_install, backend_python):
+        monkeypatch.setattr(module, "NO_WINDOW", 0x08000000)
+    python = backend_python.BackendPython("python.exe", {}, is_slicers=False)
+    backend_python.look(python)
+    installation = backend_install.Installation(python, ["monai>=1.6"])
+    installation._process = types.SimpleNamespace(pid=4711, poll=lambda: None)
+    installation.cancel()
+    assert ran[0][0][0] == "python.exe"
+    assert ran[1][0] == ["taskkill", "/F", "/T", "/PID", "4711"]
+    assert {flags for _, flags in ran} == {0x08000000}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for pip")

@@ -31,6 +31,7 @@ NEEDED: dict[str, str] = {
 }
 LOWEST = (3, 11)
 LOOK_SECONDS = 60.0
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
 # One line without double quotes, which every launcher hands on as it is.
 LOOK = (
     "import importlib.metadata as m, importlib.util as u, json, sys;"
@@ -109,6 +110,7 @@ def look(python: BackendPython) -> Missing:
             env=dict(python.environment),
             timeout=LOOK_SECONDS,
             check=False,
+            creationflags=NO_WINDOW,
         )
         version, found = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:

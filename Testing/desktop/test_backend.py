@@ -236,6 +236,28 @@ def test_everything_stored_can_be_deleted(a_panel: Any, wait: Wait) -> None:
     assert a_panel.workplace.session.state.current_model is None
 
 
+def test_what_is_stored_does_not_roam_on_windows(
+    a_desktop: Desktop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slicer_kdseg.desktop import backend_panel
+
+    monkeypatch.delenv("KDSEG_ROOT")
+    monkeypatch.setenv("LOCALAPPDATA", "C:/Users/anna/AppData/Local")
+    assert backend_panel.default_root() == tmp_path / "KDSeg"
+    monkeypatch.setattr(backend_panel.sys, "platform", "win32")
+    root = backend_panel.default_root()
+    assert root == Path("C:/Users/anna/AppData/Local") / tmp_path.name / "KDSeg"
+    monkeypatch.setenv("KDSEG_ROOT", "D:/kdseg")
+    assert backend_panel.default_root() == Path("D:/kdseg")
+
+
+def test_a_reloaded_module_still_lets_trainings_finish(a_panel: Any, the_module: Module) -> None:
+    a_panel.backend.ui.finishBox.click()
+    again = the_module.reload().panel
+    assert again.backend.ui.finishBox.checked
+    assert again.workplace.link.let_trainings_finish
+
+
 def test_an_installation_never_happens_unasked(a_panel: Any, wait: Wait) -> None:
     assert a_panel.workplace.link.state.stage == "none"
     assert a_panel.workplace.link.state.missing is None

@@ -309,6 +309,11 @@ def test_what_was_said_goes_with_the_next_click(a_panel: Any) -> None:
     assert not a_panel.ui.messageLabel.text
 
 
+def test_a_message_begins_where_a_tab_does(a_panel: Any) -> None:
+    tab = unwrap(a_panel.annotate.widget)
+    assert unwrap(a_panel.ui.messageLabel).indent() == tab.layout().contentsMargins().left() > 0
+
+
 def test_a_folder_of_images_takes_part_one_by_one(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
     import slicerio
 

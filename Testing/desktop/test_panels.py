@@ -21,6 +21,8 @@ from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.displaying import backgrounds
 from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
+from slicer_kdseg.scene.state import PreviewShown
+from slicer_kdseg.scene.uncertainty import UncertaintyVolume
 from slicer_kdseg.scene.workplace import FIRST_CLASSES
 from Testing.desktop.standin.application import Desktop, Module
 from Testing.desktop.standin.pythonqt import Proxy, unwrap
@@ -131,6 +133,43 @@ def test_train_starts_the_backend_and_shows_the_preview(a_training_panel: Any, w
     wait(lambda: bool(composite.GetForegroundVolumeID()))
     ui.uncertaintyBox.click()
     assert not composite.GetForegroundVolumeID()
+
+
+def test_the_users_own_foreground_comes_back(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    box, scene = a_panel.preview.ui.uncertaintyBox, a_desktop.scene
+    unsure = UncertaintyVolume(scene, a_volume).node
+    pet, other = (new_volume(scene, name, np.zeros((4, 20, 20), np.float32), np.eye(4)) for name in ("PET", "other"))
+    red, yellow, green = (view.GetSliceCompositeNode() for view in slicer.app.layoutManager().mrmlSliceLogics())
+
+    def in_front() -> list[str | None]:
+        return [view.GetForegroundVolumeID() for view in (red, yellow, green)]
+
+    red.SetForegroundVolumeID(pet.GetID())
+    red.SetForegroundOpacity(0.4)
+    box.click()
+    assert in_front() == [unsure.GetID()] * 3
+    green.SetForegroundVolumeID(other.GetID())
+    box.click()
+    assert in_front() == [pet.GetID(), None, other.GetID()]
+    assert red.GetForegroundOpacity() == 0.4
+    box.click()
+    scene.RemoveNode(pet)
+    box.click()
+    assert in_front() == [None, None, other.GetID()]
+
+
+def test_the_overlay_of_another_image_is_not_what_comes_back(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    box, scene = a_panel.preview.ui.uncertaintyBox, a_desktop.scene
+    other = new_volume(scene, "other", np.zeros((10, 40, 48), np.float32), np.eye(4))
+    overlays = [UncertaintyVolume(scene, volume).node for volume in (a_volume, other)]
+    (red, *_) = (view.GetSliceCompositeNode() for view in slicer.app.layoutManager().mrmlSliceLogics())
+    box.click()
+    assert red.GetForegroundVolumeID() == overlays[0].GetID()
+    a_panel.annotate.ui.volumeSelector.setCurrentNodeID(other.GetID())
+    a_panel.workplace.session.signals.preview_arrived.emit(PreviewShown("student", 1, 1))
+    assert red.GetForegroundVolumeID() == overlays[1].GetID()
+    box.click()
+    assert red.GetForegroundVolumeID() is None
 
 
 def test_a_correction_joins_and_stop_keeps_a_model(a_training_panel: Any, draw: Draw, wait: Wait) -> None:

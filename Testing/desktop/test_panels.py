@@ -350,7 +350,7 @@ def test_what_was_said_goes_with_the_next_click(a_panel: Any) -> None:
 
 def test_a_message_begins_where_a_tab_does(a_panel: Any) -> None:
     tab = unwrap(a_panel.annotate.widget)
-    assert unwrap(a_panel.ui.messageLabel).indent() == tab.layout().contentsMargins().left() > 0
+    assert unwrap(a_panel.ui.messageLabel).margin() == tab.layout().contentsMargins().left() > 0
 
 
 def test_a_folder_of_images_takes_part_one_by_one(a_panel: Any, wait: Wait, tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from slicer_kdseg.protocol.address import is_loopback
 from slicer_kdseg.protocol.errors import BackendUnreachable
 from slicer_kdseg.protocol.local import LocalBackend
 from slicer_kdseg.protocol.messages import BackendInfo, DeviceInfo
+from slicer_kdseg.scene.backend_python import NEEDED
 from Testing.desktop.standin.application import Desktop, Module
 
 Wait = Callable[..., None]
@@ -72,7 +77,7 @@ def test_train_without_what_is_needed_offers_to_install(
     draw(a_panel.workplace.session.annotation, 1, 3, 13, slice(10, 18))
     a_panel.train.ui.trainButton.click()
     wait(lambda: not a_panel.workplace.link.state.busy, 60)
-    assert "needs 1 more packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
+    assert "needs 1 more or newer packages: kdseg-no-such-package" in a_panel.ui.messageLabel.text
     assert a_panel.backend.ui.installButton.enabled
     assert not a_panel.train.ui.backendArea.collapsed
     assert a_panel.train.ui.trainButton.enabled
@@ -84,7 +89,8 @@ def fake_python(tmp_path: Path, script: str, pip: str = "23.2") -> Any:
     from slicer_kdseg.scene.backend_python import BackendPython
 
     file = tmp_path / "python"
-    look = 'if [ "$1" = "-c" ]; then echo \'[[3, 12], ["monai"]]\'; exit 0; fi'
+    found = json.dumps([(3, 12), {name: "" for name in NEEDED if name != "monai"}])
+    look = f'if [ "$1" = "-c" ]; then echo \'{found}\'; exit 0; fi'
     version = f'if [ "$3" = "--version" ]; then echo "pip {pip} from here"; exit 0; fi'
     file.write_text(f"#!/bin/sh\n{look}\n{version}\n{script}\n")
     file.chmod(0o755)
@@ -114,6 +120,31 @@ def test_an_installation_that_fails_or_is_cancelled_says_so(a_link: Any, wait: W
 
     wait(over)
     assert "was cancelled" in a_link.state.sentence
+
+
+def test_on_windows_pip_is_ended_with_all_that_it_has_started_and_no_console_flashes(
+    a_desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slicer_kdseg.scene import backend_install, backend_python
+
+    ran: list[tuple[list[str], int]] = []
+
+    def run(command: list[str], **others: Any) -> Any:
+        ran.append((command, others["creationflags"]))
+        return types.SimpleNamespace(stdout=json.dumps([(3, 12), dict.fromkeys(NEEDED, "")]))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(backend_install.sys, "platform", "win32")
+    for module in (backend_install, backend_python):
+        monkeypatch.setattr(module, "NO_WINDOW", 0x08000000)
+    python = backend_python.BackendPython("python.exe", {}, is_slicers=False)
+    backend_python.look(python)
+    installation = backend_install.Installation(python, ["monai>=1.6"])
+    installation._process = types.SimpleNamespace(pid=4711, poll=lambda: None)
+    installation.cancel()
+    assert ran[0][0][0] == "python.exe"
+    assert ran[1][0] == ["taskkill", "/F", "/T", "/PID", "4711"]
+    assert {flags for _, flags in ran} == {0x08000000}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for pip")
@@ -149,7 +180,7 @@ def test_the_python_that_was_entered_is_the_one_that_is_checked(a_panel: Any, wa
     a_panel.backend.ui.pythonEdit.currentPath = python.executable
     a_panel.backend.ui.lookButton.click()
     wait(lambda: not a_panel.workplace.link.state.busy)
-    assert "needs 1 more packages: monai" in a_panel.backend.ui.linkLabel.text
+    assert "needs 1 more or newer packages: monai" in a_panel.backend.ui.linkLabel.text
     assert "PYTHONHOME" not in chosen_python(python.executable, {"PYTHONHOME": "/slicer"}).environment
 
 
@@ -160,10 +191,24 @@ def test_a_python_that_is_none_or_too_old_is_refused(a_desktop: Desktop, tmp_pat
         chosen_python(str(tmp_path / "nothing"), {})
     if sys.platform != "win32":
         file = tmp_path / "old"
-        file.write_text("#!/bin/sh\necho '[[3, 9], []]'\n")
+        file.write_text("#!/bin/sh\necho '[[3, 9], {}]'\n")
         file.chmod(0o755)
         with pytest.raises(BackendUnreachable, match=r"needs 3\.11 or newer"):
             look(BackendPython(str(file), {}, is_slicers=False))
+
+
+@pytest.mark.parametrize(("there", "enough"), [("1.3.2", False), ("1.6.0rc2", True), ("1.10+local", True), ("", True)])
+def test_a_package_that_is_too_old_is_missing_too(a_desktop: Desktop, tmp_path: Path, there: str, enough: bool) -> None:
+    from slicer_kdseg.scene.backend_python import BackendPython, look, with_packages
+
+    (tmp_path / "monai").mkdir()
+    (tmp_path / "monai" / "__init__.py").touch()
+    (tmp_path / "monai.dist-info").mkdir()
+    (tmp_path / "monai.dist-info" / "METADATA").write_text(f"Name: monai\nVersion: {there}\n" if there else "")
+    environment = with_packages(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
+    missing = look(BackendPython(sys.executable, environment, is_slicers=False))
+    assert missing.requirements == (() if enough else ("monai>=1.6",))
 
 
 def test_a_graphics_card_that_cannot_be_used_is_explained(a_desktop: Desktop) -> None:
@@ -189,6 +234,28 @@ def test_everything_stored_can_be_deleted(a_panel: Any, wait: Wait) -> None:
     wait(lambda: "was deleted" in ui.linkLabel.text)
     assert not link.root.exists()
     assert a_panel.workplace.session.state.current_model is None
+
+
+def test_what_is_stored_does_not_roam_on_windows(
+    a_desktop: Desktop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slicer_kdseg.desktop import backend_panel
+
+    monkeypatch.delenv("KDSEG_ROOT")
+    monkeypatch.setenv("LOCALAPPDATA", "C:/Users/anna/AppData/Local")
+    assert backend_panel.default_root() == tmp_path / "KDSeg"
+    monkeypatch.setattr(backend_panel.sys, "platform", "win32")
+    root = backend_panel.default_root()
+    assert root == Path("C:/Users/anna/AppData/Local") / tmp_path.name / "KDSeg"
+    monkeypatch.setenv("KDSEG_ROOT", "D:/kdseg")
+    assert backend_panel.default_root() == Path("D:/kdseg")
+
+
+def test_a_reloaded_module_still_lets_trainings_finish(a_panel: Any, the_module: Module) -> None:
+    a_panel.backend.ui.finishBox.click()
+    again = the_module.reload().panel
+    assert again.backend.ui.finishBox.checked
+    assert again.workplace.link.let_trainings_finish
 
 
 def test_an_installation_never_happens_unasked(a_panel: Any, wait: Wait) -> None:

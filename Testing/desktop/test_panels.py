@@ -14,11 +14,15 @@ import requests
 import slicer
 
 import Testing.desktop.needs_qt  # noqa: F401  first
+from slicer_kdseg.protocol.labels import LabelClass, LabelContract
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.scene.annotation import Annotation, find_annotation, find_finished, new_annotation
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.displaying import backgrounds
 from slicer_kdseg.scene.geometry import new_volume
+from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
+from slicer_kdseg.scene.state import PreviewShown
+from slicer_kdseg.scene.uncertainty import UncertaintyVolume
 from slicer_kdseg.scene.workplace import FIRST_CLASSES
 from Testing.desktop.standin.application import Desktop, Module
 from Testing.desktop.standin.pythonqt import Proxy, unwrap
@@ -131,6 +135,43 @@ def test_train_starts_the_backend_and_shows_the_preview(a_training_panel: Any, w
     assert not composite.GetForegroundVolumeID()
 
 
+def test_the_users_own_foreground_comes_back(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    box, scene = a_panel.preview.ui.uncertaintyBox, a_desktop.scene
+    unsure = UncertaintyVolume(scene, a_volume).node
+    pet, other = (new_volume(scene, name, np.zeros((4, 20, 20), np.float32), np.eye(4)) for name in ("PET", "other"))
+    red, yellow, green = (view.GetSliceCompositeNode() for view in slicer.app.layoutManager().mrmlSliceLogics())
+
+    def in_front() -> list[str | None]:
+        return [view.GetForegroundVolumeID() for view in (red, yellow, green)]
+
+    red.SetForegroundVolumeID(pet.GetID())
+    red.SetForegroundOpacity(0.4)
+    box.click()
+    assert in_front() == [unsure.GetID()] * 3
+    green.SetForegroundVolumeID(other.GetID())
+    box.click()
+    assert in_front() == [pet.GetID(), None, other.GetID()]
+    assert red.GetForegroundOpacity() == 0.4
+    box.click()
+    scene.RemoveNode(pet)
+    box.click()
+    assert in_front() == [None, None, other.GetID()]
+
+
+def test_the_overlay_of_another_image_is_not_what_comes_back(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    box, scene = a_panel.preview.ui.uncertaintyBox, a_desktop.scene
+    other = new_volume(scene, "other", np.zeros((10, 40, 48), np.float32), np.eye(4))
+    overlays = [UncertaintyVolume(scene, volume).node for volume in (a_volume, other)]
+    (red, *_) = (view.GetSliceCompositeNode() for view in slicer.app.layoutManager().mrmlSliceLogics())
+    box.click()
+    assert red.GetForegroundVolumeID() == overlays[0].GetID()
+    a_panel.annotate.ui.volumeSelector.setCurrentNodeID(other.GetID())
+    a_panel.workplace.session.signals.preview_arrived.emit(PreviewShown("student", 1, 1))
+    assert red.GetForegroundVolumeID() == overlays[1].GetID()
+    box.click()
+    assert red.GetForegroundVolumeID() is None
+
+
 def test_a_correction_joins_and_stop_keeps_a_model(a_training_panel: Any, draw: Draw, wait: Wait) -> None:
     session = a_training_panel.workplace.session
     draw(session.annotation, 1, 4, 13, slice(10, 18))
@@ -207,6 +248,64 @@ def test_a_finished_segmentation_is_the_labelled_case(a_panel: Any, a_desktop: D
     assert unwrap(a_panel.annotate.ui.editor).segmentationNode() is node
 
 
+def finished_segmentation(scene: Any, volume: Any, name: str) -> Any:
+    """A small block, complete."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segment = node.GetSegmentation().AddEmptySegment("", "liver")
+    block = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    block[1:3, 5:9, 5:9] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(block, node, segment, volume)
+    return node
+
+
+def test_another_images_strokes_are_not_taken_for_a_finished_segmentation(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any, draw: Draw
+) -> None:
+    ui, place = a_panel.annotate.ui, a_panel.workplace
+    drawn = place.session.annotation.node
+    draw(place.session.annotation, 1, 3, 13, slice(10, 18))
+    other = new_volume(a_desktop.scene, "other", np.zeros((10, 40, 48), np.float32), np.diag([1.0, 1.0, 4.0, 1.0]))
+    ui.volumeSelector.setCurrentNodeID(other.GetID())
+    ui.atlasButton.click()
+    ui.atlasSelector.setCurrentNodeID(drawn.GetID())
+    assert "belongs to the image 'abdomen' and not to 'other'" in a_panel.ui.messageLabel.text
+    assert ui.atlasSelector.currentNode() is None, "what was refused is not shown as chosen"
+    assert find_annotation(a_desktop.scene, a_volume) is drawn
+    assert drawn not in (place.session.annotation.node, find_finished(a_desktop.scene, other))
+
+
+def test_labels_of_another_grid_are_refused_before_anything_is_written(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any
+) -> None:
+    tilted = new_volume(a_desktop.scene, "tilted", np.zeros((4, 20, 20), np.float32), np.diag([1.5, 1.5, 3.0, 1.0]))
+    node = finished_segmentation(a_desktop.scene, tilted, "elsewhere")
+    a_panel.annotate.ui.atlasButton.click()
+    a_panel.annotate.ui.atlasSelector.setCurrentNodeID(node.GetID())
+    assert "different grids" in a_panel.ui.messageLabel.text
+    assert list(node.GetAttributeNames()) == []
+    assert node.GetNodeReferenceID("KDSeg.SourceVolume") is None
+    assert a_panel.annotate.ui.atlasSelector.currentNode() is None
+
+
+def test_the_selectors_show_what_is_worked_on(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    ui, session = a_panel.annotate.ui, a_panel.workplace.session
+    one, two = (finished_segmentation(a_desktop.scene, a_volume, name) for name in ("one", "two"))
+    other = new_volume(a_desktop.scene, "other", np.zeros((10, 40, 48), np.float32), np.eye(4))
+    ui.atlasButton.click()
+    for node in (one, two, one):
+        ui.atlasSelector.setCurrentNodeID(node.GetID())
+        assert ui.atlasSelector.currentNode() is session.annotation.node is node
+    ui.atlasSelector.setCurrentNodeID("")
+    assert ui.atlasSelector.currentNode() is one
+    ui.volumeSelector.setCurrentNodeID(other.GetID())
+    assert ui.atlasSelector.currentNode() is None
+    ui.volumeSelector.setCurrentNodeID("")
+    assert ui.volumeSelector.currentNode() is session.annotation.volume is other
+    ui.volumeSelector.setCurrentNodeID(a_volume.GetID())
+    assert ui.atlasSelector.currentNode() is session.annotation.node is one
+
+
 def test_the_two_big_choices_open_what_they_learn_from(a_drawn_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
     panel, train = a_drawn_panel, a_drawn_panel.train.ui
     session, editor = panel.workplace.session, unwrap(panel.annotate.ui.editor)
@@ -247,6 +346,11 @@ def test_what_was_said_goes_with_the_next_click(a_panel: Any) -> None:
     a_panel.train.ui.folderButton.click()
     a_panel.ui.tabs.currentIndex = 2
     assert not a_panel.ui.messageLabel.text
+
+
+def test_a_message_begins_where_a_tab_does(a_panel: Any) -> None:
+    tab = unwrap(a_panel.annotate.widget)
+    assert unwrap(a_panel.ui.messageLabel).margin() == tab.layout().contentsMargins().left() > 0
 
 
 def test_a_folder_of_images_takes_part_one_by_one(a_panel: Any, wait: Wait, tmp_path: Path) -> None:
@@ -327,17 +431,20 @@ def test_the_review_module_needs_no_backend(the_review_module: Module, a_volume:
     the_review_module.leave()
 
 
-def test_review_by_buttons(
-    the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
-) -> None:
-    from slicer_kdseg.protocol.labels import LabelClass, LabelContract
-    from slicer_kdseg.scene.results import PreviewSegmentation, Provenance
-
+def predicted(scene: Any, volume: Any) -> PreviewSegmentation:
+    """A student's preview of ``volume``: a case to review."""
     contract = LabelContract((LabelClass(0, "background"), LabelClass(1, "liver")))
-    preview = PreviewSegmentation(a_desktop.scene, a_volume, contract)
+    preview = PreviewSegmentation(scene, volume, contract)
     preview.labels[2:8, 8:20, 8:20] = 1
     preview.shown()
     preview.attribute(Provenance(source="student"))
+    return preview
+
+
+def test_review_by_buttons(
+    the_review_module: Module, a_volume: Any, a_desktop: Desktop, wait: Wait, tmp_path: Path
+) -> None:
+    preview = predicted(a_desktop.scene, a_volume)
     panel = the_review_module.open().panel
     ui = panel.review.ui
     ui.nextButton.click()
@@ -359,6 +466,80 @@ def test_review_by_buttons(
     ui.acceptButton.click()
     assert editor.activeEffect() is None, "what has its verdict is not drawn on"
     the_review_module.leave()
+
+
+@pytest.mark.parametrize("elsewhere", ["in another tab", "in another module"])
+def test_a_copy_that_arrives_while_nobody_sees_it_leaves_the_mouse_alone(
+    a_panel: Any, the_module: Module, a_desktop: Desktop, a_volume: Any, wait: Wait, elsewhere: str
+) -> None:
+    predicted(a_desktop.scene, a_volume)
+    a_panel.ui.tabs.currentIndex = 2
+    ui = a_panel.review.ui
+    ui.nextButton.click()
+    ui.correctButton.click()
+    if elsewhere == "in another tab":
+        a_panel.ui.tabs.currentIndex = 0
+    else:
+        the_module.leave()
+    editor = unwrap(ui.reviewEditor)
+    wait(lambda: editor.segmentationNode() is not None)
+    copy = editor.segmentationNode()
+    assert (editor.activeEffect(), editor.shortcuts, editor.observing) == (None, False, False)
+    if elsewhere == "in another tab":
+        a_panel.ui.tabs.currentIndex = 2
+    else:
+        the_module.open()
+    assert editor.activeEffect().property("name") == "Paint"
+    assert editor.segmentationNode() is copy
+    assert copy.GetDisplayNode().GetVisibility()
+
+
+def test_the_views_look_at_the_next_patient_wherever_it_lies(a_panel: Any, a_desktop: Desktop, a_volume: Any) -> None:
+    place = np.diag([1.0, 1.0, 4.0, 1.0])
+    place[:3, 3] = 400, -300, 900
+    far = new_volume(a_desktop.scene, "far", np.ones((10, 40, 48), np.float32), place)
+    for volume in (a_volume, far):
+        predicted(a_desktop.scene, volume)
+
+    def look_at(volume: Any) -> bool:
+        low, high = np.reshape(ras_bounds(volume), (3, 2)).T
+        views = [logic.GetSliceNode() for logic in slicer.app.layoutManager().mrmlSliceLogics()]
+        middles = [[view.GetSliceToRAS().GetElement(row, 3) for row in range(3)] for view in views]
+        return bool(np.all((low <= middles) & (middles <= high)))
+
+    selector, ui = a_panel.annotate.ui.volumeSelector, a_panel.review.ui
+    assert look_at(a_volume)
+    selector.setCurrentNodeID(far.GetID())
+    assert look_at(far)
+    a_panel.ui.tabs.currentIndex = 2
+    ui.nextButton.click()
+    assert look_at(a_volume)
+    ui.nextButton.click()
+    assert look_at(far)
+    ui.rejectButton.click()
+    assert look_at(a_volume)
+    a_panel.ui.tabs.currentIndex = 0
+    assert look_at(far)
+
+
+def ras_bounds(volume: Any) -> list[float]:
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    return bounds
+
+
+def test_a_closed_scene_leaves_no_keys_of_the_editor_behind(
+    a_panel: Any, a_desktop: Desktop, a_volume: Any, wait: Wait
+) -> None:
+    predicted(a_desktop.scene, a_volume)
+    a_panel.ui.tabs.currentIndex = 2
+    ui = a_panel.review.ui
+    ui.nextButton.click()
+    ui.correctButton.click()
+    editor = unwrap(ui.reviewEditor)
+    wait(lambda: editor.shortcuts)
+    a_desktop.scene.Clear(False)
+    assert (editor.shortcuts, editor.observing, editor.activeEffect()) == (False, False, None)
 
 
 def test_defaults_are_those_of_the_data_class(a_panel: Any) -> None:

@@ -89,6 +89,15 @@ def test_the_numbered_clicks_lead_to_a_students_segmentation(
     assert "in seven clicks besides the" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_button_is_in_the_tab_that_the_tutorial_names() -> None:
+    tabs = ("Annotate", "Train", "Review")
+    flowing = " ".join(TUTORIAL.split())
+    for button, tab in re.findall(rf"press \*([^*]+)\* in the tab \*({'|'.join(tabs)})\*", flowing):
+        file = ROOT / "SlicerKDSeg" / "Resources" / "UI" / f"KDSeg{tab}.ui"
+        assert button in [string.text for string in ElementTree.parse(file).iter("string")]
+    assert "press *Send corrections* in the tab" in flowing
+
+
 def test_every_name_in_the_tutorial_is_one_of_the_panels() -> None:
     shown = set(OF_SLICER)
     for file in (ROOT / "SlicerKDSeg" / "Resources" / "UI").glob("*.ui"):

@@ -10,10 +10,11 @@ from slicer.i18n import tr as _
 
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
+from slicer_kdseg.desktop.slice_views import look_at_image
 from slicer_kdseg.protocol.errors import KDSegError
 from slicer_kdseg.scene.annotation import find_finished
 from slicer_kdseg.scene.choices import Choices
-from slicer_kdseg.scene.displaying import backgrounds, hide_of_others, show_only
+from slicer_kdseg.scene.displaying import hide_of_others, show_only
 from slicer_kdseg.scene.guidance import coverage_hints
 from slicer_kdseg.scene.nodes import images
 from slicer_kdseg.scene.state import SessionState
@@ -40,6 +41,7 @@ class AnnotatePanel:
         self._place = workplace
         self._watch: StrokeWatch | None = None
         self._watched: Any = None
+        self._seen = False
         self._way = workplace.choices.way
         self.editor = EditorHost(self.ui.editor, workplace.scene, "KDSeg")
         widget.setMRMLScene(workplace.scene)
@@ -66,6 +68,8 @@ class AnnotatePanel:
         if volume is not None:
             self._place.choose(volume=volume.GetID())
             self._place.open()
+        else:
+            self._show_chosen(self._place.choices)
 
     def scribbles_chosen(self) -> None:
         self._place.give("scribble")
@@ -75,9 +79,12 @@ class AnnotatePanel:
 
     def atlas_chosen(self) -> None:
         volume, atlas = self.ui.volumeSelector.currentNode(), self.ui.atlasSelector.currentNode()
-        if self._place.choices.way == "atlas" and volume is not None and atlas is not None:
-            self._place.work_with_labels(volume, atlas)
-            self._show_hints()
+        try:
+            if self._place.choices.way == "atlas" and volume is not None and atlas is not None:
+                self._place.work_with_labels(volume, atlas)
+                self._show_hints()
+        finally:
+            self._show_chosen(self._place.choices)
 
     def go_to_next_slice(self) -> None:
         self.ui.nextSliceLabel.text = self._place.go_to_next_slice().sentence
@@ -102,6 +109,8 @@ class AnnotatePanel:
         node = annotation.node if annotation is not None else None
         if node is not self._watched:
             self._watched = node
+            if self._seen:
+                self._show_in_views()
             self._edit()
             self._watch_strokes()
             self._show_hints()
@@ -110,13 +119,8 @@ class AnnotatePanel:
 
     def show_choices(self, choices: Choices) -> None:
         ui = self.ui
-        selectors = ui.volumeSelector, ui.atlasSelector
-        with Quiet(*selectors, ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
-            ui.volumeSelector.setCurrentNodeID(choices.volume)
-            volume = ui.volumeSelector.currentNode()
-            finished = find_finished(self._place.scene, volume) if volume is not None else None
-            if choices.way == "atlas" and finished is not None:
-                ui.atlasSelector.setCurrentNodeID(finished.GetID())
+        self._show_chosen(choices)
+        with Quiet(ui.scribbleButton, ui.atlasButton, ui.growBox, ui.backgroundBox):
             ui.scribbleButton.checked = choices.way == "scribble"
             ui.atlasButton.checked = choices.way == "atlas"
             ui.growBox.checked = choices.grow_while_drawing
@@ -131,13 +135,8 @@ class AnnotatePanel:
 
     def enter(self) -> None:
         """The panel is seen: so is what the brush draws on, and nothing of the case that was reviewed meanwhile."""
-        annotation = self._place.session.annotation
-        if annotation is not None:
-            hide_of_others(self._place.scene, annotation.volume)
-            show_only(annotation.node, [])
-            self._place.show_preview()
-            if any(volume is not annotation.volume for volume in backgrounds(self._place.scene)):
-                slicer.util.setSliceViewerLayers(background=annotation.volume)
+        self._seen = True
+        self._show_in_views()
         self.editor.wake()
 
     def take_image(self) -> None:
@@ -153,6 +152,7 @@ class AnnotatePanel:
             self._after_loading.start()
 
     def leave(self) -> None:
+        self._seen = False
         self.editor.sleep()
 
     def scene_closing(self) -> None:
@@ -167,10 +167,27 @@ class AnnotatePanel:
         self._end_watch()
         self.editor.sleep()
 
+    def _show_chosen(self, choices: Choices) -> None:
+        """In both selectors what is worked on, whatever was picked: nothing, or what was refused."""
+        ui = self.ui
+        with Quiet(ui.volumeSelector, ui.atlasSelector):
+            ui.volumeSelector.setCurrentNodeID(choices.volume)
+            volume = ui.volumeSelector.currentNode()
+            finished = find_finished(self._place.scene, volume) if volume is not None else None
+            ui.atlasSelector.setCurrentNodeID(finished.GetID() if finished is not None else "")
+
     def _choose_first_volume(self) -> None:
         first = next((node for node in images(self._place.scene) if node.GetImageData() is not None), None)
         if first is not None:
             self._place.choose(volume=first.GetID())
+
+    def _show_in_views(self) -> None:
+        annotation = self._place.session.annotation
+        if annotation is not None:
+            hide_of_others(self._place.scene, annotation.volume)
+            show_only(annotation.node, [])
+            self._place.show_preview()
+            look_at_image(self._place.scene, annotation.volume)
 
     def _edit(self) -> None:
         """The editor follows the session, whichever tab has opened what it works on."""

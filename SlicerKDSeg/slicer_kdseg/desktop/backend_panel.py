@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class BackendPanel:
         self.widget = widget
         self.ui = slicer.util.childWidgetVariables(widget)
         self._place, self._link = workplace, workplace.link
+        self.ui.finishBox.checked = self._link.let_trainings_finish
         bind(self.ui, BINDINGS, self, workplace.say)
         self._disconnect = workplace.link.changed.connect(self.show)
         settings = qt.QSettings()
@@ -148,6 +150,12 @@ def python_chosen() -> BackendPython:
 
 
 def default_root() -> Path:
-    """Beside Slicer's settings, where nothing else cleans up; not in the cache, because models are kept there."""
-    told = os.environ.get("KDSEG_ROOT", "")
-    return Path(told) if told else Path(slicer.app.slicerUserSettingsFilePath).parent / "KDSeg"
+    """Where nothing else cleans up: beside Slicer's settings; not in the cache, because models are kept there.
+
+    On Windows those settings roam: they are copied from computer to computer, which gigabytes of images should not be.
+    """
+    told, settings = os.environ.get("KDSEG_ROOT", ""), Path(slicer.app.slicerUserSettingsFilePath)
+    if told:
+        return Path(told)
+    stays = os.environ.get("LOCALAPPDATA", "") if sys.platform == "win32" else ""
+    return (Path(stays) / settings.parent.name if stays else settings.parent) / "KDSeg"

@@ -1,7 +1,8 @@
 """Slicer's own segment editor inside a panel: given its node first, put to sleep when nobody sees it.
 
 An effect that stays active in a module that was left takes the mouse from everything else; one that is active
-while the scene is closed holds on to nodes that are gone.
+while the scene is closed holds on to nodes that are gone. The editor puts its image into all views by itself, as they
+are turned and without fitting them: only while it is seen, and after the panel has done it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class EditorHost:
         self._effect = ""
         self._awake = False
         editor.setMRMLSegmentEditorNode(editor_node(scene, tag))
+        editor.autoShowSourceVolumeNode = False
         editor.segmentationNodeSelectorVisible = False
         editor.sourceVolumeNodeSelectorVisible = False
         editor.switchToSegmentationsButtonVisible = False
@@ -48,6 +50,7 @@ class EditorHost:
         if self._awake:
             return
         self._awake = True
+        self._editor.autoShowSourceVolumeNode = True  # also in the views of another layout
         self._editor.installKeyboardShortcuts()
         self._editor.setupViewObservations()
         if self._editor.segmentationNode() is not None and self._effect:
@@ -59,13 +62,12 @@ class EditorHost:
         self._awake = False
         effect = self._editor.activeEffect()
         self._effect = effect.name if effect is not None else self._effect
+        self._editor.autoShowSourceVolumeNode = False
         self._editor.setActiveEffect(None)
         self._editor.uninstallKeyboardShortcuts()
         self._editor.removeViewObservations()
 
     def let_go(self) -> None:
         """Before the scene is closed."""
-        self._editor.setActiveEffect(None)
+        self.sleep()
         self._editor.setSegmentationNode(None)
-        self._editor.removeViewObservations()
-        self._awake = False

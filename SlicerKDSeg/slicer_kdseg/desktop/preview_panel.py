@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
-
 from slicer_kdseg.desktop.binding import Quiet, bind
-from slicer_kdseg.scene import uncertainty
 from slicer_kdseg.scene.choices import Choices
 from slicer_kdseg.scene.state import PreviewShown
+from slicer_kdseg.scene.uncertainty import lay_over_views, take_from_views
 from slicer_kdseg.scene.workplace import Workplace
 
 BINDINGS = (
@@ -64,11 +62,9 @@ class PreviewPanel:
             self._overlay(True)
 
     def _overlay(self, wanted: bool) -> None:
-        """As the foreground of the slice views; only its own overlay is ever taken away."""
+        """As the foreground of the slice views; only an overlay of ours is ever taken away."""
         node = self._place.unsure_volume()
-        if node is None:
-            return
-        if wanted:
-            slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=uncertainty.OPACITY)
-        else:
-            slicer.util.setSliceViewerLayers(foreground=None)
+        if not wanted:
+            take_from_views(self._place.scene)
+        elif node is not None:
+            lay_over_views(self._place.scene, node)

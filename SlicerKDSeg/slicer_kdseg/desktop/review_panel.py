@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from slicer_kdseg.desktop.binding import Quiet, bind
 from slicer_kdseg.desktop.editor_host import EditorHost
 from slicer_kdseg.desktop.folder import only_folders
+from slicer_kdseg.desktop.slice_views import look_at_image
 from slicer_kdseg.desktop.table import fill_table
 from slicer_kdseg.protocol.errors import BadAnnotation, KDSegError
 from slicer_kdseg.scene.displaying import hide_of_others, show_only
@@ -46,6 +47,7 @@ class ReviewPanel:
         self._cases: list[ReviewCase] = []
         self.editor = EditorHost(self.ui.reviewEditor, scene, tag)
         self._comparing, self._errands = Errands(("compare",)), Errands(("freeze", "report"))
+        self._seen = False
         self._under_way = 0
         self._report: ReviewReport | None = None
         self._compared = True
@@ -83,11 +85,7 @@ class ReviewPanel:
 
     def case_chosen(self) -> None:
         self._end_editing()
-        case = self.case
-        if case is not None:
-            show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
-            hide_of_others(self._scene, case.volume)
-            slicer.util.setSliceViewerLayers(background=case.volume)
+        self._show_in_views()
         self._show_case()
 
     def next(self) -> None:
@@ -130,11 +128,14 @@ class ReviewPanel:
     # Coming and going
 
     def enter(self) -> None:
+        self._seen = True
         self.refresh()
+        self._show_in_views()
         if self._editing:  # the widget's own 'visible' is false until the module is shown
             self.editor.wake()
 
     def leave(self) -> None:
+        self._seen = False
         self.editor.sleep()
 
     def scene_closing(self) -> None:
@@ -164,6 +165,14 @@ class ReviewPanel:
         nodes = [found.prediction for found in self._cases]
         if case is not None and case.prediction in nodes:
             self.ui.caseTable.selectRow(nodes.index(case.prediction))
+
+    def _show_in_views(self) -> None:
+        """Of all cases only the chosen one, as the reader has left it."""
+        case = self.case
+        if case is not None:
+            show_only(case.reviewed or case.prediction, [c.prediction for c in self._cases] + self._copies())
+            hide_of_others(self._scene, case.volume)
+            look_at_image(self._scene, case.volume)
 
     def _show_case(self) -> None:
         case = self.case
@@ -224,15 +233,16 @@ class ReviewPanel:
             self._show_case()
 
     def _edit(self, case: ReviewCase) -> None:
-        """Unless another case was chosen while the copy was made."""
+        """Unless another case was chosen while the copy was made; the brush waits until the panel is seen."""
         chosen = self.case
         self.refresh()
         if case.reviewed is None or chosen is None or chosen.prediction is not case.prediction:
             return
-        show_only(case.reviewed, [c.prediction for c in self._cases])
         self._show_editor(True)
         self.editor.edit(case.volume, case.reviewed, "scribble")
-        self.editor.wake()
+        if self._seen:
+            self._show_in_views()
+            self.editor.wake()
 
     def _after_a_verdict(self) -> None:
         self._end_editing()

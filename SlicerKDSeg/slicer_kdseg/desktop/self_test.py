@@ -1,11 +1,13 @@
 """The loop as a user would do it, in a running Slicer: for the module's Test button and ``Testing/slicer``.
 
 Needs a display, a local backend's packages and nothing else; without a network an image made by code takes the
-sample's place. Raises ``AssertionError`` or :class:`KDSegError` at the step that fails.
+sample's place. It trains in a folder of its own, so that nobody's models get company. Raises ``AssertionError`` or
+:class:`KDSegError` at the step that fails.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from slicer_kdseg.scene.geometry import new_volume
 from slicer_kdseg.scene.results import find_preview
 
 MODULE = "KDSeg"
+ROOT = "KDSEG_ROOT"
 TRAIN_SECONDS = 20.0
 PATIENCE_SECONDS = 180.0
 Say = Callable[[str], object]
@@ -29,8 +32,35 @@ Say = Callable[[str], object]
 
 def run(say: Say) -> None:
     slicer.mrmlScene.Clear(0)
-    slicer.util.selectModule(MODULE)
-    panel = slicer.util.getModuleWidget(MODULE).panel
+    with tempfile.TemporaryDirectory(prefix="kdseg-test-", ignore_cleanup_errors=True) as folder:
+        panel, was_open = a_panel_on(Path(folder))
+        try:
+            go_through(panel, say)
+        finally:
+            panel.workplace.link.close()
+            if was_open:
+                slicer.util.reloadScriptedModule(MODULE)
+
+
+def a_panel_on(folder: Path) -> tuple[Any, bool]:
+    """The module's panel with a backend that stores in ``folder``, and whether it was open with another one before."""
+    before = os.environ.get(ROOT)
+    os.environ[ROOT] = str(folder)
+    try:
+        slicer.util.selectModule(MODULE)
+        panel = slicer.util.getModuleWidget(MODULE).panel
+        was_open = panel.workplace.link.root != folder
+        if was_open:
+            slicer.util.reloadScriptedModule(MODULE)
+            panel = slicer.util.getModuleWidget(MODULE).panel
+        return panel, was_open
+    finally:
+        os.environ.pop(ROOT)
+        if before is not None:
+            os.environ[ROOT] = before
+
+
+def go_through(panel: Any, say: Say) -> None:
     session, ui = panel.workplace.session, panel.train.ui
     say("1 module opened")
     volume, inside = an_image(say)
@@ -147,9 +177,9 @@ def wait(panel: Any, condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         slicer.app.processEvents()
-        failure = panel.workplace.session.state.failure
-        if failure:
-            raise KDSegError(failure)
+        failure, link = panel.workplace.session.state.failure, panel.workplace.link.state
+        if failure or link.missing:
+            raise KDSegError(failure or link.sentence)
         if time.monotonic() > until:
             raise KDSegError(f"{what} did not come: {panel.ui.messageLabel.text or panel.train.ui.stateLabel.text}")
         time.sleep(0.01)

@@ -168,9 +168,9 @@ class Annotation:
     def _layers(self) -> list[tuple[Any, dict[int, int]]]:
         """Each labelmap with its label values and the class ids they stand for."""
         layers: dict[str, tuple[Any, dict[int, int]]] = {}
-        for segment in segments(self.node.GetSegmentation()):
-            image, id_ = segment.GetRepresentation(BINARY_LABELMAP), label_id(segment)
-            if image is not None and id_ is not None and image.GetNumberOfPoints() > 0:
+        for segment, image in _drawn(self.node):
+            id_ = label_id(segment)
+            if id_ is not None:
                 layers.setdefault(image.GetAddressAsString(""), (image, {}))[1][segment.GetLabelValue()] = id_
         return list(layers.values())
 
@@ -192,9 +192,30 @@ def choose_annotation(node: Any, volume: Any) -> None:
 
 
 def choose_finished(node: Any, volume: Any) -> None:
-    """Let :func:`find_finished` find ``node`` again; what else it is (a reviewed copy, say) it stays."""
+    """Let :func:`find_finished` find ``node`` and no other; what else it is (a reviewed copy, say) it stays.
+
+    Raises :class:`BadAnnotation` where it is another image's or lies on another grid; nothing has changed then.
+    """
+    owner = node.GetNodeReference(SOURCE)
+    if owner is not None and owner is not volume:
+        raise BadAnnotation(
+            _("'{labels}' belongs to the image '{owner}' and not to '{image}'; choose another segmentation.").format(
+                labels=node.GetName(), owner=owner.GetName(), image=volume.GetName()
+            )
+        )
+    grid, names = grid_of_volume(volume), (node.GetName(), volume.GetName())
+    for _segment, image in _drawn(node):
+        voxels_on(image, grid, names)
+    for other in _of(node.GetScene(), volume):
+        other.RemoveAttribute(FINISHED)
     node.SetAttribute(FINISHED, "yes")
     node.SetNodeReferenceID(SOURCE, volume.GetID())
+
+
+def _drawn(node: Any) -> list[tuple[Any, Any]]:
+    """Each segment that holds a labelmap, and that labelmap; several may share one."""
+    found = [(segment, segment.GetRepresentation(BINARY_LABELMAP)) for segment in segments(node.GetSegmentation())]
+    return [(segment, image) for segment, image in found if image is not None and image.GetNumberOfPoints() > 0]
 
 
 def _of(scene: Any, volume: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
 from slicer_kdseg.protocol.words import tr as _
-from slicer_kdseg.scene.backend_python import BackendPython
+from slicer_kdseg.scene.backend_python import NO_WINDOW, BackendPython
 
 LAST_LINES = 4
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")
@@ -66,8 +66,9 @@ class Installation:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        if sys.platform == "win32":
-            process.terminate()
+        if sys.platform == "win32":  # of a virtual environment python.exe only starts the one that works
+            command = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+            subprocess.run(command, check=False, capture_output=True, creationflags=NO_WINDOW)
         else:
             os.killpg(process.pid, signal.SIGTERM)
 
@@ -108,7 +109,7 @@ class Installation:
                 errors="replace",
                 env={**self._python.environment, "PIP_PROGRESS_BAR": self._bar},
                 start_new_session=sys.platform != "win32",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                creationflags=NO_WINDOW,
             )
         except OSError as error:
             raise BackendUnreachable(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,13 @@ NEEDED: dict[str, str] = {
 }
 LOWEST = (3, 11)
 LOOK_SECONDS = 60.0
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
+# One line without double quotes, which every launcher hands on as it is.
 LOOK = (
-    "import importlib.util as u, json, sys;"
-    "print(json.dumps([sys.version_info[:2], [n for n in {names!r} if u.find_spec(n) is None]]))"
+    "import importlib.metadata as m, importlib.util as u, json, sys;"
+    "version = lambda package: next((d.version for d in m.distributions(name=package)), None) or '';"
+    "found = {{name: version(package) for name, package in {packages!r}.items() if u.find_spec(name)}};"
+    "print(json.dumps([sys.version_info[:2], found]))"
 )
 
 
@@ -56,8 +61,10 @@ class Missing:
     def sentence(self) -> str:
         if not self.requirements:
             return _("Everything that a local backend needs is installed.")
-        names = ", ".join(requirement.partition(">=")[0] for requirement in self.requirements)
-        return _("A local backend needs {n} more packages: {names}.").format(n=len(self.requirements), names=names)
+        names = ", ".join(map(_package, self.requirements))
+        return _("A local backend needs {n} more or newer packages: {names}.").format(
+            n=len(self.requirements), names=names
+        )
 
 
 def slicers_python() -> BackendPython:
@@ -94,12 +101,18 @@ def with_packages(environment: Mapping[str, str]) -> dict[str, str]:
 
 def look(python: BackendPython) -> Missing:
     """Ask the interpreter itself; takes seconds. Raises :class:`BackendUnreachable`."""
-    command = [python.executable, "-c", LOOK.format(names=sorted(NEEDED))]
+    packages = {name: _package(requirement) for name, requirement in NEEDED.items()}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, env=dict(python.environment), timeout=LOOK_SECONDS, check=False
+            [python.executable, "-c", LOOK.format(packages=packages)],
+            capture_output=True,
+            text=True,
+            env=dict(python.environment),
+            timeout=LOOK_SECONDS,
+            check=False,
+            creationflags=NO_WINDOW,
         )
-        version, missing = json.loads(done.stdout.strip().splitlines()[-1])
+        version, found = json.loads(done.stdout.strip().splitlines()[-1])
     except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
         raise BackendUnreachable(
             _("'{executable}' does not work as a Python; choose another one.").format(executable=python.executable)
@@ -110,4 +123,21 @@ def look(python: BackendPython) -> Missing:
                 executable=python.executable, found=".".join(map(str, version)), lowest=".".join(map(str, LOWEST))
             )
         )
-    return Missing(python, tuple(NEEDED[name] for name in NEEDED if name in missing))
+    missing = (NEEDED[name] for name in NEEDED if name not in found or _is_older(found[name], NEEDED[name]))
+    return Missing(python, tuple(missing))
+
+
+def _package(requirement: str) -> str:
+    return requirement.partition(">=")[0]
+
+
+def _is_older(version: str, requirement: str) -> bool:
+    """Whether a package that is there has to be renewed; one that does not say its version is taken as it is."""
+    release = _release(version)
+    return bool(release) and release < _release(requirement.partition(">=")[2])
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """(2, 8, 0) of '2.8.0+cu128'."""
+    numbers = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()

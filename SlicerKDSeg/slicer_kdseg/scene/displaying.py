@@ -48,7 +48,6 @@ def hide_of_others(scene: Any, volume: Any) -> None:
 
 
 def backgrounds(scene: Any) -> list[Any]:
-    """The volumes behind everything else in the slice views that show one."""
+    """The volume behind everything else in every slice view, None in a view that shows none."""
     views = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
-    found = (scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views)
-    return [volume for volume in found if volume is not None]
+    return [scene.GetNodeByID(view.GetBackgroundVolumeID() or "") for view in views]

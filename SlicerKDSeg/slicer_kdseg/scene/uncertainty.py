@@ -1,4 +1,4 @@
-"""Where the student is unsure: one uint8 volume node per source volume, updated in place."""
+"""Where the student is unsure: one uint8 volume node per source volume, updated in place, and over the slice views."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from slicer_kdseg.scene.nodes import ROLE, SOURCE, nodes_of_class
 
 UNCERTAINTY = "uncertainty"
 OPACITY = 0.7  # as the foreground of a slice view
+VIEW = "vtkMRMLSliceCompositeNode"
+BENEATH = "KDSeg.Beneath."  # and a view's ID: what the view showed in front before, and how opaque
 SURE_BELOW = 40  # of 255: there the image is left as it is
 FULLY_RED = 200
 
@@ -35,6 +37,34 @@ def find_uncertainty(scene: Any, volume: Any) -> Any | None:
         if node.GetAttribute(ROLE) == UNCERTAINTY and node.GetNodeReference(SOURCE) is volume:
             return node
     return None
+
+
+def lay_over_views(scene: Any, node: Any) -> None:
+    """Show ``node`` in front in all slice views; it remembers what it took the place of."""
+    for view in nodes_of_class(scene, VIEW):
+        if view.GetForegroundVolumeID() == node.GetID():
+            continue
+        _take_from(scene, view)
+        beneath = BENEATH + view.GetID()
+        node.SetNodeReferenceID(beneath, view.GetForegroundVolumeID())
+        node.SetAttribute(beneath, str(view.GetForegroundOpacity()))
+        view.SetForegroundVolumeID(node.GetID())
+        view.SetForegroundOpacity(OPACITY)
+
+
+def take_from_views(scene: Any) -> None:
+    """Give every slice view back what was in front of it; a view that shows something else there keeps that."""
+    for view in nodes_of_class(scene, VIEW):
+        _take_from(scene, view)
+
+
+def _take_from(scene: Any, view: Any) -> None:
+    node = scene.GetNodeByID(view.GetForegroundVolumeID() or "")
+    if node is not None and node.GetAttribute(ROLE) == UNCERTAINTY:
+        beneath = BENEATH + view.GetID()
+        before = node.GetNodeReference(beneath)
+        view.SetForegroundVolumeID(before.GetID() if before is not None else None)
+        view.SetForegroundOpacity(float(node.GetAttribute(beneath) or 0))
 
 
 def _made(scene: Any, volume: Any) -> Any:

@@ -113,9 +113,13 @@ class Workplace:
         self._annotate(Annotation(volume, node) if node else new_annotation(self.scene, volume, classes))
 
     def work_with_labels(self, volume: Any, node: Any) -> None:
-        """A segmentation that exists already, as labels of ``volume``; it is only read, tags aside."""
+        """A segmentation that exists already, as labels of ``volume``; it is only read, tags aside.
+
+        Raises :class:`BadAnnotation` where it cannot be that; what was chosen before is opened as it is.
+        """
         before = self.session.annotation
-        choose_finished(node, volume)
+        if find_finished(self.scene, volume) is not node:
+            choose_finished(node, volume)
         if before is not None and before.volume is volume and before.node is node:
             return
         self._annotate(Annotation(volume, node))

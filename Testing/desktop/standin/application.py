@@ -1,7 +1,8 @@
 """``slicer.app``, ``slicer.modules`` and the base classes of scripted modules, around a real MRML scene.
 
 Written from Base/QTCore/qSlicerCoreApplication.h, Base/QTGUI/qSlicerApplication.h,
-Base/QTGUI/qSlicerAbstractModuleWidget.h and Base/Python/slicer/ScriptedLoadableModule.py of Slicer 5.12.
+Base/QTGUI/qSlicerAbstractModuleWidget.h, Libs/MRML/Widgets/qMRMLLayoutManager.h, Libs/MRML/Widgets/qMRMLSliceWidget.h
+and Base/Python/slicer/ScriptedLoadableModule.py of Slicer 5.12.
 """
 # ruff: noqa: N802, N815  the names are Slicer's
 
@@ -18,7 +19,7 @@ from typing import Any
 
 import slicer
 import slicer.util
-from PySide6.QtCore import Property, QProcessEnvironment, QSettings, Signal
+from PySide6.QtCore import Property, QObject, QProcessEnvironment, QSettings, Signal
 from PySide6.QtWidgets import QApplication, QVBoxLayout
 
 from slicer_kdseg.headless.boot import HeadlessSlicer, boot
@@ -29,6 +30,44 @@ from Testing.desktop.standin.mrml_widgets import qSlicerScriptedLoadableModuleWi
 from Testing.desktop.standin.pythonqt import Proxy, forget_all, wrap
 
 VIEWS = ("Red", "Yellow", "Green")
+VIEW_PIXELS = (400, 400)
+
+
+class qMRMLSliceWidget(QObject):  # noqa: N801
+    EXPOSED = frozenset({"mrmlSliceNode", "sliceLogic"})
+
+    def __init__(self, host: HeadlessSlicer, name: str, parent: QObject) -> None:
+        super().__init__(parent)
+        self._logic = slicer.vtkMRMLSliceLogic()
+        self._logic.SetMRMLApplicationLogic(host.application)
+        self._logic.SetMRMLScene(host.scene)
+        self._logic.AddSliceNode(name).SetDimensions(*VIEW_PIXELS, 1)
+
+    def mrmlSliceNode(self) -> Any:
+        return self._logic.GetSliceNode()
+
+    def sliceLogic(self) -> Any:
+        return self._logic
+
+
+class qSlicerLayoutManager(QObject):  # noqa: N801
+    EXPOSED = frozenset({"sliceViewNames", "sliceWidget", "mrmlSliceLogics"})
+
+    def __init__(self, host: HeadlessSlicer) -> None:
+        super().__init__()
+        self._logics = host.application.GetSliceLogics()
+        self._widgets = {name: qMRMLSliceWidget(host, name, self) for name in VIEWS}
+        for widget in self._widgets.values():
+            self._logics.AddItem(widget.sliceLogic())
+
+    def sliceViewNames(self) -> tuple[str, ...]:
+        return tuple(self._widgets)
+
+    def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
+        return self._widgets.get(name)
+
+    def mrmlSliceLogics(self) -> Any:
+        return self._logics
 
 
 class qSlicerApplication(QApplication):  # noqa: N801
@@ -42,12 +81,13 @@ class qSlicerApplication(QApplication):  # noqa: N801
     temporaryPath = Property(str, lambda self: str(self.folder))
     applicationName = Property(str, lambda self: "Slicer")
     folder = Path()
+    layout: qSlicerLayoutManager | None = None
 
     def testingEnabled(self) -> bool:
         return False
 
-    def layoutManager(self) -> None:
-        return None
+    def layoutManager(self) -> qSlicerLayoutManager | None:
+        return self.layout
 
     def mrmlScene(self) -> Any:
         return slicer.mrmlScene
@@ -186,10 +226,7 @@ def desktop(folder: Path) -> Iterator[Desktop]:
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(folder / "settings"))
     host = boot()
-    for name in VIEWS:
-        view = host.scene.AddNode(slicer.vtkMRMLSliceNode())
-        view.SetLayoutName(name)
-        host.scene.AddNode(slicer.vtkMRMLSliceCompositeNode()).SetLayoutName(name)
+    app.layout = qSlicerLayoutManager(host)
     base, words = types.ModuleType("slicer.ScriptedLoadableModule"), types.ModuleType("slicer.i18n")
     vars(base).update({kind.__name__: kind for kind in BASES})
     translate = QApplication.translate
@@ -211,6 +248,7 @@ def desktop(folder: Path) -> Iterator[Desktop]:
             module.end()
         vars(slicer.util).update(kept)
         slicer.app.disconnect_all()
+        app.layout = None
         host.close()
         forget_all()
         for name in ("app", "modules", "mrmlScene"):

@@ -116,7 +116,19 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):  # noqa: N801
         self._needs_node()
         if node is not None and self.segmentationNode() is None:
             raise RuntimeError("qMRMLSegmentEditorWidget: the segmentation comes before the source volume.")
+        before = self.sourceVolumeNode()
         self._node.SetAndObserveSourceVolumeNode(node)
+        if node is not None and node is not before and self.autoShowSourceVolumeNode:
+            self._show_source(node)
+
+    def _show_source(self, node: Any) -> None:
+        """``showSourceVolumeInSliceViewers``: the foreground goes, and nothing is fitted."""
+        for logic in slicer.app.layoutManager().mrmlSliceLogics():
+            layers = logic.GetSliceCompositeNode()
+            if node.GetID() not in (layers.GetBackgroundVolumeID(), layers.GetForegroundVolumeID()):
+                layers.SetBackgroundVolumeID(node.GetID())
+                layers.SetForegroundVolumeID(None)
+                layers.SetLabelVolumeID(None)
 
     def currentSegmentID(self) -> str:
         return self._node.GetSelectedSegmentID() or "" if self._node is not None else ""

@@ -24,6 +24,7 @@ from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from training_backend.data.appearance import appearance
 from training_backend.data.growcut import near
 from training_backend.engine.loop import generator_for
+from training_backend.methods.between_slices import has_thick_slices, kept_in_shape
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
 CHUNK = 65_536
@@ -81,7 +82,8 @@ class FirstTeachers:
         if sparse:
             stacked = self._stacked([cases[p] for p in sparse], [believed[p] for p in sparse])
             for place, belief in zip(sparse, stacked, strict=True):
-                believed[place] = belief
+                leaks = not self.nets and has_thick_slices(cases[place])
+                believed[place] = kept_in_shape(belief, cases[place]) if leaks else belief
         return [_kept_near(belief, case) for belief, case in zip(believed, cases, strict=True)]
 
     def _stacked(self, cases: Sequence[Seen], cast: Sequence[Tensor]) -> list[Tensor]:

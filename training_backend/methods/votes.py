@@ -48,20 +48,25 @@ def votes(case: Seen, classes: int) -> np.ndarray:
 
 
 def mostly_annotated(case: Seen) -> bool:
-    return bool(_tells_apart(case.strokes).mean() >= MOSTLY_ANNOTATED)
+    return bool(len(annotated_slices(case.strokes)) >= MOSTLY_ANNOTATED * len(case.strokes))
 
 
-def _tells_apart(strokes: np.ndarray) -> np.ndarray:
-    """(D,) bool: whether a slice shows strokes of two labels or more."""
-    return np.array([len(np.unique(part[part != UNLABELLED])) >= 2 for part in strokes])
+def annotated_slices(strokes: np.ndarray) -> np.ndarray:
+    """Which slices show strokes of two labels or more, so that something can grow in them."""
+    return np.flatnonzero([len(np.unique(part[part != UNLABELLED])) >= 2 for part in strokes])
+
+
+def grown_alone(case: Seen, z: int, robust: bool = False) -> np.ndarray:
+    """(H, W): slice ``z`` grown by itself, thrice on itself because the filter wants depth."""
+    image, strokes = (np.repeat(array[z : z + 1], 3, axis=0) for array in (case.image, case.strokes))
+    return growcut_near(image, strokes, robust=robust)[1]
 
 
 def _slice_by_slice(case: Seen, otherwise: np.ndarray) -> np.ndarray:
-    """Every slice with two labels or more grown by itself, thrice on itself because the filter wants depth."""
+    """Every annotated slice grown by itself."""
     labels = otherwise.copy()
-    for z in np.flatnonzero(_tells_apart(case.strokes)):
-        image, strokes = (np.repeat(array[z : z + 1], 3, axis=0) for array in (case.image, case.strokes))
-        grown = growcut_near(image, strokes)[1]
+    for z in annotated_slices(case.strokes):
+        grown = grown_alone(case, z)
         labels[z] = np.where(grown == UNLABELLED, otherwise[z], grown)
     return labels
 

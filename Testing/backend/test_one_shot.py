@@ -268,6 +268,16 @@ def test_without_unlabelled_cases_it_trains_and_says_what_it_cannot_do(tmp_path)
     assert any("cannot learn how other patients look" in sentence for sentence in desk.said)
 
 
+def test_a_stack_of_six_slices_is_carried_over_to_others_and_learnt(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SIZE", (6, 32, 32))
+    monkeypatch.setattr(f"{__name__}.AFFINE", np.diag([1.0, 1.0, 6.0, 1.0]))
+    desk = CaseDesk()
+    training = a_training(tmp_path, desk)
+    training.run()
+    assert training.step == 6
+    assert [desk.previews[n * 64][0][0] for n in "12"] == ["propagated"] * 2
+
+
 @pytest.mark.parametrize(
     ("cut", "differences"),
     [(2, {}), (9, {}), (2, HINTED), (9, HINTED)],

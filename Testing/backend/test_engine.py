@@ -18,6 +18,8 @@ from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import DivergedError, Stage, generator_for, train
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
+from training_backend.networks.window import window_for
 
 
 def a_stage(learner: nn.Module, until: float = 1.0, terms=None, name: str = "only") -> Stage:
@@ -161,6 +163,21 @@ def test_prediction_keeps_size_and_place(divisor):
     probability = predict(Brightness(), image, divisor, batch=2)
     assert probability.shape == (2, 5, 23, 37)
     assert np.array_equal(probability.argmax(0).numpy(), (image[0] > 0).numpy())
+
+
+@pytest.mark.parametrize(("size", "dims"), [((3, 16, 16), 2), ((3, 16, 17), 2), ((16, 16, 16), 3)])
+def test_an_image_as_small_as_the_network_s_divisor_is_predicted_at_every_scale(size, dims):
+    torch.manual_seed(0)
+    network = MultiScaleUNet(UNetShape(dims, 1, 2, channels=(4, 4, 4, 4, 4)))
+    probability = predict(network, torch.randn(1, *size), network.shape.divisor(), scales=(0.9, 1.0, 1.1))
+    assert probability.shape == (2, *size)
+
+
+def test_a_window_is_a_multiple_of_the_divisor_and_never_a_single_one():
+    assert window_for((17, 41), (16, 16)) == (32, 48)
+    assert window_for((17, 41), (16, 16), nearest=True) == (16, 48)
+    assert window_for((15, 16), (16, 16)) == (16, 32)
+    assert window_for((5.0, 20.0, 10.0), (16, 16, 16), nearest=True) == (16, 32, 16)
 
 
 def test_flips_average_over_mirror_images():

@@ -6,7 +6,7 @@ import torch
 
 from slicer_kdseg.protocol.settings import resolve, view_for
 from training_backend.data import preprocess
-from training_backend.data.augment import draw_views, from_afar, grid_of, sample
+from training_backend.data.augment import draw_crop, draw_views, from_afar, grid_of, sample
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
@@ -20,8 +20,8 @@ SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
 
 
-def a_method(name: str = "scribble", spacing_mm=SPACING, **differences):
-    image, labels = phantom((6, 48, 48))
+def a_method(name: str = "scribble", spacing_mm=SPACING, shape=(6, 48, 48), **differences):
+    image, labels = phantom(shape)
     settings = resolve(name, "fast", SMALL | differences)
     view = view_for(settings, 1)
     how = preprocess.fit([image.shape], [spacing_mm], settings, view)
@@ -102,6 +102,26 @@ def test_a_view_from_afar_shows_the_same_part():
 def test_what_the_network_cannot_halve_and_volumes_are_seen_whole(differences):
     learner = a_method(coarse=1.0, **differences).learner
     assert learner.draw(Moment(step=0, fraction=0.0)).image.shape[2:] == learner.window
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "shape", "crops"),
+    [(SPACING, (6, 16, 17), False), (SPACING, (6, 16, 16), True), ((1.0, 1.0, 1.0), (48, 64, 48), True)],
+    ids=["small slices", "crops of small slices", "crops of volumes"],
+)
+def test_views_are_never_too_small_for_the_network(spacing_mm, shape, crops):
+    learner = a_method("supervised", spacing_mm, shape, levels=5, slice_size=64, crops=crops).learner
+    for step in range(12):
+        image = learner.draw(Moment(step, 0.9)).image
+        assert max(image.shape[2:]) >= 32
+        learner.student(image)
+
+
+def test_crops_never_exceed_the_whole():
+    for seed in range(50):
+        window, _ = draw_crop((48, 64, 16), (16, 16, 16), torch.Generator().manual_seed(seed))
+        assert all(side <= full for side, full in zip(window, (48, 64, 16), strict=True))
+        assert window != (16, 16, 16)
 
 
 def test_a_switched_off_term_is_absent():

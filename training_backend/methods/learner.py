@@ -17,6 +17,7 @@ from training_backend.engine.device import faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, generator_for
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
+from training_backend.networks.window import window_for
 
 SLICES_A_VOLUME = 4
 COARSE_SALT = 611_953
@@ -150,9 +151,9 @@ class Learner:
         return own[torch.stack(chosen)]
 
     def _window(self) -> tuple[int, ...]:
-        """Whole items: the median size of the annotated, up to the next multiple that the network takes."""
+        """Whole items: the median size of the annotated, up to the next that the network takes."""
         median = self.items.sizes[self.items.of("annotated")].median(dim=0).values
-        return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))
+        return window_for(median.tolist(), self.shape.divisor())
 
 
 def levels(settings: TrainSettings, dims: int) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:

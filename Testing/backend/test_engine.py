@@ -116,6 +116,21 @@ def test_a_budget_continues_where_an_earlier_life_stopped():
     assert budget.fraction(step=0) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_budget_goes_on_as_an_earlier_life_left_it(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(Budget, "_now", lambda _budget: now[0])
+    first = Budget(seconds=60.0)
+    now[0] = 33.0
+    first.leave_at_least(0.6)
+    now[0] = 40.0
+    second = Budget(seconds=60.0)
+    now[0] = 73.0
+    second.go_on(first.seconds, 40.0)
+    assert (second.seconds, second.spent()) == (69.0, 40.0)
+    now[0] = 83.0
+    assert second.spent() == 50.0
+
+
 def test_a_checkpoint_of_another_version_is_as_none(tmp_path, monkeypatch):
     network = nn.Linear(2, 2)
     with monkeypatch.context() as older:

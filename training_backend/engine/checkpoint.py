@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from slicer_kdseg.protocol.errors import OutOfSpace
 
-LAYOUT = "2"  # one more whenever a job could not go on from what was written before
+LAYOUT = "3"  # one more whenever a job could not go on from what was written before
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from slicer_kdseg.protocol.errors import DeviceUnavailable, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
 from training_backend.data.largest import largest_parts, shares_in_largest
-from training_backend.engine import checkpoint
+from training_backend.engine import checkpoint, device
 from training_backend.engine.budget import Budget
 from training_backend.engine.checkpoint import Memory
-from training_backend.engine.device import choose_device
+from training_backend.engine.device import choose_device, faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import DivergedError, Stage, generator_for, train
 from training_backend.engine.predict import predict
@@ -163,6 +164,20 @@ def test_asking_for_a_gpu_that_is_not_there_is_said():
     assert choose_device("auto").type == "cpu"
     with pytest.raises(DeviceUnavailable, match="choose device 'cpu' or 'auto'"):
         choose_device("cuda")
+
+
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert faster_dtype(torch.device("cuda")) == torch.float32
+
+
+def test_a_device_is_tried_in_the_type_that_it_will_train_in(monkeypatch):
+    monkeypatch.setattr(device, "faster_dtype", lambda _: torch.bfloat16)
+    found = []
+    hook = register_module_forward_hook(lambda _layer, _image, seen: found.append(seen.dtype))
+    assert device.reason_unusable(torch.device("cpu")) == ""
+    hook.remove()
+    assert found == [torch.bfloat16]
 
 
 class Brightness(nn.Module):

@@ -52,12 +52,12 @@ def test_teacher_equals_the_student_after_the_first_step_and_then_lags():
     teacher = teacher_of(student)
     with torch.no_grad():
         student.weight += 1.0
-    follow(teacher, student, step=0)
+    follow(teacher, student, followed=0)
     assert torch.equal(teacher.weight, student.weight)
     before = student.weight.clone()
     with torch.no_grad():
         student.weight += 1.0
-    follow(teacher, student, step=1_000, momentum=0.9)
+    follow(teacher, student, followed=1_000, momentum=0.9)
     assert torch.allclose(teacher.weight, before + 0.1, atol=1e-6)
 
 

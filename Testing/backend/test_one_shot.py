@@ -185,6 +185,14 @@ def test_the_hint_alone_reaches_the_student():
     assert gradient.abs().sum() > 0
 
 
+def test_a_second_teacher_averages_itself_alone():
+    method = a_method(**HINTED, shape=1.0, shape_share=0.5, steps=8)
+    for report in train(method.stages(), Budget(60.0, steps=8)):
+        if report.step == 5:
+            assert report.stage == "teacher"
+            assert torch.equal(state(method.shape.kept), state(method.shape.network))
+
+
 def test_a_lost_class_is_reported_and_not_averaged_away():
     _, labels = phantom(SIZE)
     carried = hot(torch.from_numpy(labels.astype(np.int8)), 4)

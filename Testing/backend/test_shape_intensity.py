@@ -113,6 +113,14 @@ def test_the_student_waits_for_the_teacher_and_may_begin_with_its_weights():
     assert torch.equal(state(method.learner.student), state(method.shape.kept))
 
 
+def test_what_is_kept_is_the_student_after_its_first_step_however_long_the_teacher_learnt():
+    method = a_method(teacher_share=0.5)
+    for report in train(method.stages(), Budget(60, steps=6)):
+        if report.step == 4:
+            assert report.stage == "student"
+            assert torch.equal(state(method.learner.teacher), state(method.learner.student))
+
+
 def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teacher():
     method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0)
     method.shape.found = 1.0

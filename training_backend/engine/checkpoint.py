@@ -54,6 +54,14 @@ class Recalled:
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
+    def under(self, name: str) -> Recalled:
+        """The part that :meth:`Memory.named` has put under ``name``."""
+        start = f"{name}."
+        tensors, facts = (
+            {k[len(start) :]: own[k] for k in own if k.startswith(start)} for own in (self.tensors, self.facts)
+        )
+        return Recalled(tensors, facts)
+
 
 def save(folder: Path, memory: Memory) -> None:
     """Write one checkpoint over the one before. Raises :class:`OutOfSpace`; the older one then stays."""

@@ -147,6 +147,8 @@ class CrossModality:
         return memory | self.translation.memory() if self.translation else memory
 
     def remember(self, recalled: Recalled) -> None:
+        self.real.remember(recalled.under("real"))
+        self.synthetic.remember(recalled.under("synthetic"))
         self.hearing.remember(recalled.facts)
         self.merging = recalled.facts["merging"]
 

@@ -12,7 +12,7 @@ from slicer_kdseg.protocol.settings import View
 from training_backend.data.augment import Views, around, draw_crop, draw_views, from_afar, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
-from training_backend.engine.checkpoint import Memory
+from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.device import faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, generator_for
@@ -62,6 +62,7 @@ class Learner:
         torch.manual_seed(self.seed)
         self.student = MultiScaleUNet(self.shape).to(items.device)
         self.teacher = teacher_of(self.student)
+        self.followed = 0
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -73,7 +74,12 @@ class Learner:
 
     def memory(self) -> Memory:
         """What a checkpoint must hold."""
-        return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
+        modules = {"student": self.student, "teacher": self.teacher}
+        return Memory(modules, {"optimizer": self.optimizer}, facts={"followed": self.followed})
+
+    def remember(self, recalled: Recalled) -> None:
+        """Take back what :meth:`memory` held beside modules and optimisers."""
+        self.followed = recalled.facts["followed"]
 
     def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None, widest: float = 1.0) -> Batch:
         """The batch of one step from the cases that are ``part`` of the training, or from the items ``among``.
@@ -98,8 +104,10 @@ class Learner:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def follow(self, moment: Moment) -> None:
-        follow(self.teacher, self.student, moment.step, self.settings.momentum)
+    def follow(self, _moment: Moment) -> None:
+        """Average the student, whose own steps count: a teacher may have had the ones before."""
+        follow(self.teacher, self.student, self.followed, self.settings.momentum)
+        self.followed += 1
 
     def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0, coarse: bool = False) -> Views:
         """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch.

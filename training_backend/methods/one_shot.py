@@ -128,6 +128,7 @@ class OneShot:
 
     def remember(self, recalled: Recalled) -> None:
         """What was carried over is carried over again from its placements; the target stays what it had become."""
+        self.learner.remember(recalled)
         if self.shape is not None:
             self.shape.remember(recalled)
         self.propagation.restore(recalled.tensors)

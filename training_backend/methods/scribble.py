@@ -134,6 +134,7 @@ class Scribble:
 
     def remember(self, recalled: Recalled) -> None:
         """The target as it had become; it is made anew where the annotation has changed since."""
+        self.learner.remember(recalled)
         if self.shape is not None:
             self.shape.remember(recalled)
         self.next_round = recalled.facts["next_round"]

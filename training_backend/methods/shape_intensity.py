@@ -83,6 +83,7 @@ class ShapeIntensity:
 
     def remember(self, recalled: Recalled) -> None:
         """The teacher is examined, and bequeathes, only once."""
+        self.learner.remember(recalled)
         if self.shape is not None:
             self.shape.remember(recalled)
 

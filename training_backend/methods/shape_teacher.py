@@ -59,6 +59,7 @@ class ShapeTeacher:
         if not how.skips:
             without_skips(self.network)
         self.kept = teacher_of(self.network)
+        self.followed = 0
         rate, decay = learner.settings.learning_rate, learner.settings.weight_decay
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
 
@@ -79,8 +80,9 @@ class ShapeTeacher:
         logits = logits.float()
         return {"shape_ce": soft_cross_entropy(logits, known), "shape_dice": soft_dice(logits, known)}
 
-    def follow(self, moment: Moment) -> None:
-        follow(self.kept, self.network, moment.step, self.learner.settings.momentum)
+    def follow(self, _moment: Moment) -> None:
+        follow(self.kept, self.network, self.followed, self.learner.settings.momentum)
+        self.followed += 1
 
     @property
     def trusted(self) -> bool:
@@ -177,10 +179,12 @@ class ShapeTeacher:
 
     def memory(self) -> Memory:
         modules = {"network": self.network, "kept": self.kept}
-        return Memory(modules, {"optimizer": self.optimizer}, facts={"found": self.found}).named("shape")
+        facts = {"found": self.found, "followed": self.followed}
+        return Memory(modules, {"optimizer": self.optimizer}, facts=facts).named("shape")
 
     def remember(self, recalled: Recalled) -> None:
-        self.found = recalled.facts["shape.found"]
+        facts = recalled.under("shape").facts
+        self.found, self.followed = facts["found"], facts["followed"]
 
 
 def _fits(value: Tensor | None, place: Tensor) -> bool:

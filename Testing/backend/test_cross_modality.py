@@ -127,6 +127,19 @@ def test_each_student_sees_the_images_that_its_terms_need(weights, on, real_sees
         assert torch.equal(torch.cat(inputs), torch.cat([shown[letter] for letter in wanted]))
 
 
+@pytest.mark.parametrize("differences", [{"coarse": 0.5}, {"crops": True}], ids=["half resolution", "crops"])
+def test_both_students_see_views_of_one_size(differences):
+    method = a_method(**differences)
+    sizes = set()
+    for step in range(20):
+        moment = Moment(step, 0.3)
+        method.mutual(moment)
+        batches = method.real.draw(moment), method.real.draw(moment, "unlabelled"), method.synthetic.draw(moment)
+        (size,) = {batch.image.shape[2:] for batch in batches}
+        sizes.add(size)
+    assert len(sizes) > 1
+
+
 def test_labels_teach_the_student_of_their_own_kind_only():
     method = a_method(synthetic_to_real=0.0, real_to_synthetic=0.0)
     terms = method.mutual(LATER)

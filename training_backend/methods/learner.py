@@ -20,7 +20,7 @@ from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
 from training_backend.networks.window import window_for
 
 SLICES_A_VOLUME = 4
-COARSE_SALT = 611_953
+COARSE_SALT, CROP_SALT = 611_953, 746_773
 COARSE_UNTIL, FINE_FROM = 0.5, 0.7
 SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224_737}
 
@@ -89,7 +89,7 @@ class Learner:
         rng = generator_for(self.seed + SALT[part], moment.step)
         chosen = self._chosen(moment.step, part, among)
         items = self.items
-        views = self.views(chosen, rng, widest, self._coarse(moment))
+        views = self.views(chosen, rng, moment, widest)
         return self.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
 
     @torch.no_grad()
@@ -109,22 +109,24 @@ class Learner:
         follow(self.teacher, self.student, self.followed, self.settings.momentum)
         self.followed += 1
 
-    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0, coarse: bool = False) -> Views:
-        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch.
+    def views(self, chosen: Tensor, rng: torch.Generator, moment: Moment, widest: float = 1.0) -> Views:
+        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, or either from afar.
 
-        ``coarse``: as much of them, at half resolution.
+        Their size is one for all parts and learners of a run at a step, so that batches can be joined.
         """
         s, divisor = self.settings, self.shape.divisor()
-        window, miss = draw_crop(self.window, divisor, rng, widest) if s.crops else (self.window, None)
+        window, miss = self.window, None
+        if s.crops:
+            window, miss = draw_crop(window, divisor, generator_for(s.seed + CROP_SALT, moment.step), widest)
         half = tuple(max(d, round(n / 2 / d) * d) for n, d in zip(window, divisor, strict=True))
-        seen = half if coarse and half != divisor else window
+        seen = half if self._coarse(moment) and half != divisor else window
         sizes, view = self.items.sizes[chosen], self.view
         views = draw_views(sizes, seen, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
         views = views if seen == window else from_afar(views, window)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
 
     def _coarse(self, moment: Moment) -> bool:
-        """Whether a step sees its slices at half resolution: often at first, never at the end, for all parts alike.
+        """Whether a step sees its slices at half resolution: often at first, never at the end.
 
         Students of ten ACDC patients have 0.02 Dice more on others after a minute, 0.01 after five: such a step takes
         half the time. Volumes are coarse already: students of hippocampi lose 0.005.
@@ -133,7 +135,7 @@ class Learner:
             return False
         fades = (FINE_FROM - moment.fraction) / (FINE_FROM - COARSE_UNTIL)
         chance = self.view.coarse * min(max(fades, 0.0), 1.0)
-        return chance > float(torch.rand(1, generator=generator_for(self.seed + COARSE_SALT, moment.step)))
+        return chance > float(torch.rand(1, generator=generator_for(self.settings.seed + COARSE_SALT, moment.step)))
 
     def _middles(self) -> Tensor:
         """(n, dims): the middle of the foreground of each item's case, found again when the targets are built anew."""

@@ -168,7 +168,7 @@ class OneShot:
         )
         chosen = torch.randint(len(image), (learner.batch,), generator=rng)
         numbers = chosen + items.spans[place].start
-        views = learner.views(numbers, rng)
+        views = learner.views(numbers, rng, moment)
         batch = learner.seen(image[chosen], labels[chosen], items.strokes[numbers], views)
         if self.reconstruction is None:
             return self._taught(batch, moment, s.propagated)

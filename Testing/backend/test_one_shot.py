@@ -151,9 +151,9 @@ def test_warped_atlas_labels_and_case_stay_aligned_under_one_view():
     items.image[0, :1] = items.belief[0, 1:2].float()
     image, labels = (own[None] for own in method.propagation.shaped(1, 2, 0.7, 0.3))
     views = learner.views(torch.tensor([1]), torch.Generator().manual_seed(0), Moment(0, 0.0))
-    ours = learner.seen(image, labels, items.strokes[[1]], views)
+    ours = learner.seen(image, labels, torch.tensor([1]), views)
     torch.testing.assert_close(ours.clean[:, :1], ours.target[:, 1:2], atol=1e-2, rtol=0)
-    case = learner.seen(labels[:, :1], labels, items.strokes[[1]], views)
+    case = learner.seen(labels[:, :1], labels, torch.tensor([1]), views)
     inside = case.target.sum(dim=1, keepdim=True) > 0.999
     torch.testing.assert_close(case.clean[inside], case.target[:, :1][inside], atol=2e-3, rtol=0)
 

@@ -28,12 +28,13 @@ SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224
 @dataclass(frozen=True)
 class Batch:
     """``image`` (B, C, *window), ``clean`` the same view without shading, ``target`` (B, K+1, *window),
-    ``strokes`` (B, *window) int64."""
+    ``strokes`` (B, *window) int64; ``numbers`` (B,) of the items."""
 
     image: Tensor
     clean: Tensor
     target: Tensor
     strokes: Tensor
+    numbers: Tensor
 
 
 class Learner:
@@ -90,16 +91,19 @@ class Learner:
         chosen = self._chosen(moment.step, part, among)
         items = self.items
         views = self.views(chosen, rng, moment, widest)
-        return self.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
+        return self.seen(items.image[chosen], items.target[chosen].float(), chosen, views)
 
     @torch.no_grad()
-    def seen(self, image: Tensor, target: Tensor, strokes: Tensor, views: Views) -> Batch:
-        """Items of the padded size, (B, C, *spatial), (B, K+1, *spatial) and (B, *spatial), seen through ``views``."""
+    def seen(self, image: Tensor, target: Tensor, numbers: Tensor, views: Views) -> Batch:
+        """Images and targets of the padded size, (B, C, *spatial) and (B, K+1, *spatial), seen through ``views``.
+
+        ``numbers`` (B,): the items whose strokes are seen with them.
+        """
         grid = grid_of(views, self.items.spatial, self.items.device)
         clean = sample(image, grid, outside="border")
-        drawn = sample(strokes[:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
+        drawn = sample(self.items.strokes[numbers][:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
         shaded = shade(clean, views, image.shape[1] - 3 * self.preprocess.position)
-        return Batch(shaded, clean, sample(target, grid), drawn)
+        return Batch(shaded, clean, sample(target, grid), drawn, numbers)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)

@@ -169,10 +169,10 @@ class OneShot:
         chosen = torch.randint(len(image), (learner.batch,), generator=rng)
         numbers = chosen + items.spans[place].start
         views = learner.views(numbers, rng, moment)
-        batch = learner.seen(image[chosen], labels[chosen], items.strokes[numbers], views)
+        batch = learner.seen(image[chosen], labels[chosen], numbers, views)
         if self.reconstruction is None:
             return self._taught(batch, moment, s.propagated)
-        case = learner.seen(items.image[numbers], labels[chosen], items.strokes[numbers], views)
+        case = learner.seen(items.image[numbers], labels[chosen], numbers, views)
         return self._hinted(batch, case.clean, self._sure(place, chosen, views), moment)
 
     def _hinted(self, batch: Batch, case: Tensor, sure: Tensor, moment: Moment) -> Terms:

@@ -16,6 +16,7 @@ Stages: ``teacher``, then, if it has converged, ``student`` with its hints; else
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from slicer_kdseg.protocol.method_settings import ShapeIntensitySettings
@@ -103,7 +104,7 @@ class ShapeIntensity:
         image = batch.image.clone()
         contrasts = draw_contrasts(len(image), batch.target.shape[1], self.items.dims, s.painted_views, rng)
         image[:, :shown] = recontrasted(image[:, :shown], batch.target, contrasts)
-        return Batch(image, batch.clean, batch.target, batch.strokes)
+        return replace(batch, image=image)
 
     def _loudness(self, gone: float) -> float:
         """0..1: hints rise over ``ramp``, and fade from ``fade`` on so that the last word is the labels'.

@@ -160,7 +160,7 @@ class ShapeTeacher:
         """Items as they are, in the largest window."""
         learner, items = self.learner, self.learner.items
         views = draw_views(items.sizes[chosen], learner.window, 0.0, generator_for(learner.seed, 0))
-        return learner.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
+        return learner.seen(items.image[chosen], items.target[chosen].float(), chosen, views)
 
     def picture(self, batch: Batch, known: Tensor, step: int) -> Tensor:
         """(B, C, *window): every intensity channel painted by class; position channels stay as they are.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from slicer_kdseg.protocol.settings import resolve, view_for
 from training_backend.data import preprocess
@@ -70,6 +71,29 @@ def test_strokes_are_never_in_doubt():
     drawn = strokes != UNSPOKEN
     assert torch.equal(target.argmax(dim=1)[drawn], strokes[drawn].long())
     assert target.amax(dim=1)[drawn].min() == 1.0
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that is made."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.found = max(self.found, made.numel() * made.element_size())
+        return made
+
+
+def test_strokes_speak_without_a_second_target_in_memory():
+    items = a_method().items
+    items.target.fill_(0.25)
+    with Largest() as largest:
+        items.speak()
+    drawn = items.strokes != UNSPOKEN
+    assert torch.equal(items.target.movedim(1, -1)[drawn].argmax(dim=1), items.strokes[drawn].long())
+    assert (items.target.movedim(1, -1)[~drawn] == 0.25).all()
+    assert largest.found <= items.target.numel() * items.target.element_size()
 
 
 def test_every_head_gets_a_gradient_from_multi_scale_distillation():

@@ -117,6 +117,19 @@ def test_a_teacher_that_may_not_correct_is_not_asked(monkeypatch):
     assert set(method.distil(Moment(0, 0.9))) == {"target_ce", "target_dice", "partial_ce"}
 
 
+def test_a_budget_that_a_correction_has_lengthened_takes_no_belief_beyond_itself(monkeypatch):
+    """The fraction then falls back to before the teacher's stage, which has begun all the same."""
+    method = a_method(correct_from=0.8)
+    shares = []
+    monkeypatch.setattr(
+        "training_backend.methods.scribble.corrected",
+        lambda belief, _word, _trust, share: (shares.append(share), belief)[1],
+    )
+    for fraction in (0.2, 0.8, 1.0):
+        method._correct(Moment(0, fraction))
+    assert shares == pytest.approx([0.0, 0.15, 0.4])
+
+
 def test_deep_supervision_reaches_every_head():
     method = a_method(deep_supervision=1.0, levels=4)
     method.imitate(Moment(0, 0.0))["deep_supervision"].backward()

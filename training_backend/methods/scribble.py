@@ -216,7 +216,7 @@ class Scribble:
         believed = [items.belief_of(place) for place in places]
         strokes = [items.strokes_of(place) for place in places]
         trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
-        share = s.correction * min(0.3 + (moment.fraction - self.begins) / 0.4, 1.0)
+        share = s.correction * min(max(0.3 + (moment.fraction - self.begins) / 0.4, 0.0), 1.0)
         for place, belief, word in zip(places, believed, advice, strict=True):
             items.set_target(place, corrected(belief, word, trust, share))
         items.speak()

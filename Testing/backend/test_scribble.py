@@ -16,6 +16,7 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
 from training_backend.engine.loop import Moment, train
+from training_backend.engine.schedules import warm_then_linear
 from training_backend.jobs.training import Training
 from training_backend.jobs.training_case import TrainingCase
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
@@ -128,6 +129,14 @@ def test_a_budget_that_a_correction_has_lengthened_takes_no_belief_beyond_itself
     for fraction in (0.2, 0.8, 1.0):
         method._correct(Moment(0, fraction))
     assert shares == pytest.approx([0.0, 0.15, 0.4])
+
+
+def test_the_student_s_rate_rises_once_the_teacher_of_shape_has_learnt():
+    method = a_method(shape=0.5, shape_share=0.2)
+    _, *own = method.stages()
+    assert [stage.rate(0.2) for stage in own] == [warm_then_linear(0.0)] * 2
+    assert own[-1].rate(0.6) == pytest.approx(warm_then_linear(0.5))
+    assert next(iter(a_method().stages())).rate(0.3) == warm_then_linear(0.3)
 
 
 def test_deep_supervision_reaches_every_head():

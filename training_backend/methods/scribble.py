@@ -32,7 +32,7 @@ from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.predict import predict
-from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.engine.schedules import share_gone, sigmoid_ramp, warm_then_linear
 from training_backend.losses.class_contrast import class_contrast
 from training_backend.losses.mixed_pseudo_labels import mixed_pseudo_labels
 from training_backend.losses.multi_scale_distillation import multi_scale_distillation, pooled
@@ -66,6 +66,7 @@ class Scribble:
             self.learner.optimizer.add_param_group({"params": list(self.second.parameters())})
         sure = ShapeTeaching(confident=CONFIDENT)
         self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
+        self.waits = settings.shape_share if self.shape else 0.0
         self.begins = max(settings.correct_from, self._earliest())
         self.next_round = self.begins
         self._edition = items.edition
@@ -75,7 +76,7 @@ class Scribble:
         """``grow_cut`` until the teacher may speak, then ``self_distillation`` to the end of the budget."""
         learner = self.learner
         if self.shape is not None:
-            yield self.shape.stage(self.settings.shape_share)
+            yield self.shape.stage(self.waits)
             self.shape.examine()
             self.notes = self.shape.notes
         student: nn.Module = learner.student
@@ -84,7 +85,10 @@ class Scribble:
             student = nn.ModuleList([learner.student, self.second])
             parts = [("two_decoders", 1.0, self.label_for_each_other)]
         for name, until, terms in parts:
-            yield Stage(name, until, student, learner.optimizer, warm_then_linear, terms, learner.follow)
+            yield Stage(name, until, student, learner.optimizer, self.rate, terms, learner.follow)
+
+    def rate(self, fraction: float) -> float:
+        return warm_then_linear(share_gone(fraction, self.waits))
 
     def imitate(self, moment: Moment) -> Terms:
         """First stage: strokes by partial CE, everything else by the first belief."""

@@ -23,6 +23,7 @@ from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
 from training_backend.methods.agreement import confident_target, draw_box, pasted
 from training_backend.methods.method import Messenger
+from training_backend.methods.scribble import membership
 
 SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
@@ -137,6 +138,13 @@ def test_the_student_s_rate_rises_once_the_teacher_of_shape_has_learnt():
     assert [stage.rate(0.2) for stage in own] == [warm_then_linear(0.0)] * 2
     assert own[-1].rate(0.6) == pytest.approx(warm_then_linear(0.5))
     assert next(iter(a_method().stages())).rate(0.3) == warm_then_linear(0.3)
+
+
+def test_voxels_belong_to_the_class_of_their_stroke_or_of_a_confident_teacher():
+    strokes = torch.tensor([[[0, UNSPOKEN, UNSPOKEN, 1]]])
+    teacher = torch.tensor([[1.0, 0.0, 0.0, 9.0], [0.0, 0.0, 0.2, 0.0], [0.0, 9.0, 0.0, 0.0]]).view(1, 3, 1, 4)
+    members = membership(strokes, teacher, torch.Size((1, 4)))
+    assert members[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]]
 
 
 def test_deep_supervision_reaches_every_head():

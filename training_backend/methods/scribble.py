@@ -171,7 +171,7 @@ class Scribble:
         if s.multi_scale > 0:
             terms["multi_scale"] = ramp * s.multi_scale * multi_scale_distillation(logits, advice, s.temperature)
         if s.contrast > 0:
-            members = membership(batch.strokes, logits[0], advice, seen.features.shape[2:])
+            members = membership(batch.strokes, advice, seen.features.shape[2:])
             terms["contrast"] = (
                 ramp * s.contrast * class_contrast(seen.features.float(), known.features.float(), members)
             )
@@ -234,11 +234,10 @@ def _deep(logits: Tensor, target: Tensor) -> Tensor:
     return soft_cross_entropy(logits, coarse) + soft_dice(logits, coarse)
 
 
-def membership(strokes: Tensor, student: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:
-    """(B, K+1, *size): 1 on strokes of a class, and where the student names it and the teacher is confident."""
-    classes = student.shape[1]
-    confident = teacher.softmax(dim=1).amax(dim=1) > CONFIDENT
-    said = torch.where(confident, student.argmax(dim=1), torch.full_like(strokes, UNSPOKEN))
+def membership(strokes: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:
+    """(B, K+1, *size): 1 on strokes (B, *spatial) of a class, and where the confident teacher's logits name it."""
+    sure, told = teacher.softmax(dim=1).max(dim=1)
+    said = torch.where(sure > CONFIDENT, told, UNSPOKEN)
     owner = torch.where(strokes != UNSPOKEN, strokes, said)
-    hot = F.one_hot(owner.clamp_min(0), classes).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
+    hot = F.one_hot(owner.clamp_min(0), teacher.shape[1]).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
     return pooled(hot, size)

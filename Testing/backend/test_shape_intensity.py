@@ -167,6 +167,21 @@ def test_the_teacher_sees_the_class_means_of_the_augmented_batch():
         assert picture[item, 0][own].mean().item() == pytest.approx(batch.image[item, 0][own].mean().item(), abs=0.1)
 
 
+def test_pictures_are_painted_in_float32_where_networks_compute_in_bfloat16():
+    method = a_method(paint="means")
+    method.learner.dtype = torch.bfloat16
+    shape, moment = method.shape, Moment(0, 0.0)
+    shown = []
+    for network in (shape.network, shape.kept):
+        network.register_forward_pre_hook(lambda _module, inputs: shown.append(inputs[0]))
+    shape.terms(moment)
+    shape.dice()
+    batch = method.learner.draw(moment)
+    shape.hint(method.learner.student.scales(batch.image).maps, batch, batch.target, 0)
+    assert {picture.dtype for picture in shown} == {torch.float32}
+    assert torch.equal(shown[-1], shape.picture(batch, batch.target, 0))
+
+
 def test_whole_cases_are_kept_aside_where_there_are_enough_and_slices_where_not():
     one, five = a_method(cases=1).shape, a_method(cases=5).shape
     assert one.aside.tolist() == [2]

@@ -75,8 +75,9 @@ class ShapeTeacher:
         """Picture in, labels out."""
         batch = self.learner.draw(moment, among=self.own, widest=CLOSE)
         known = confident(batch.target, self.how.confident)
+        picture = self.picture(batch, known, moment.step)
         with self.learner.autocast():
-            logits = self.network(self.picture(batch, known, moment.step))
+            logits = self.network(picture)
         logits = logits.float()
         return {"shape_ce": soft_cross_entropy(logits, known), "shape_dice": soft_dice(logits, known)}
 
@@ -120,8 +121,9 @@ class ShapeTeacher:
         for step, chosen in enumerate(self.aside[:: -(-len(self.aside) // MOST_EXAMINED)].split(self.learner.batch)):
             batch = self._unchanged(chosen)
             known = confident(batch.target, self.how.confident)
+            picture = self.picture(batch, known, step)
             with self.learner.autocast():
-                said = self.kept(self.picture(batch, known, step)).argmax(dim=1)
+                said = self.kept(picture).argmax(dim=1)
             spoken = known.sum(dim=1) > 0
             said, true = said[spoken], known.argmax(dim=1)[spoken]
             both = both + torch.bincount(true[said == true], minlength=len(both))
@@ -139,8 +141,9 @@ class ShapeTeacher:
         ``maps``: what the student's decoder makes of ``batch.image``; ``target`` (B, K+1, *window): what to paint.
         """
         known = confident(target, self.how.confident)
+        picture = self.picture(batch, known, step)
         with torch.no_grad(), self.learner.autocast():
-            taught = self.kept.scales(self.picture(batch, known, step)).maps
+            taught = self.kept.scales(picture).maps
         levels = len(taught) if self.how.all_maps else 1
         counts = known.sum(dim=1, keepdim=True)
         terms = [

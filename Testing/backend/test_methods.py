@@ -1,11 +1,15 @@
 """Who learns and who stays frozen, and that the terms of the scribble method reach what they should."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from slicer_kdseg.protocol.settings import resolve, view_for
+from training_backend import methods
 from training_backend.data import preprocess
 from training_backend.data.augment import draw_crop, draw_views, from_afar, grid_of, sample
 from training_backend.data.items import Items, PreparedCase, hot
@@ -170,6 +174,14 @@ def test_a_class_that_is_not_learnt_is_not_erased():
     taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), 1.0)
     assert kept[2].item() == pytest.approx(1.0, abs=1e-4)
     assert taken[0].item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_no_two_draws_of_a_run_have_the_same_randomness():
+    parts = [import_module(f"training_backend.methods.{part.name}") for part in iter_modules(methods.__path__)]
+    salts = [value for part in parts for name, value in vars(part).items() if name.endswith("SALT")]
+    numbers = [number for salt in salts for number in (salt.values() if isinstance(salt, dict) else [salt])]
+    assert len(numbers) > 9
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_an_epoch_shows_every_item_once():

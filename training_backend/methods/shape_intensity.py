@@ -32,7 +32,7 @@ from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
 from training_backend.methods.shape_teacher import ShapeTeacher, ShapeTeaching
 
-CONTRAST_SALT = 611_953
+CONTRAST_SALT = 822_517
 
 
 class ShapeIntensity:

@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slicer_kdseg.protocol.method_settings import OneShotSettings
@@ -37,6 +36,7 @@ from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import share_gone, sigmoid_ramp, warm_then_linear
 from training_backend.losses.feature_hint import feature_hint
+from training_backend.losses.multi_scale_distillation import pooled
 from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.learner import Batch, Learner
 from training_backend.methods.method import Messenger
@@ -182,11 +182,7 @@ class OneShot:
         with self.learner.autocast():
             scales = self.learner.student.scales(batch.image)
         features = self.reconstruction.projector(scales.features.float())
-        weight = (
-            F.adaptive_avg_pool3d(sure, features.shape[2:])
-            if sure.dim() == 5
-            else F.adaptive_avg_pool2d(sure, features.shape[2:])
-        )
+        weight = pooled(sure, features.shape[2:])
         apart = feature_hint(features, self.reconstruction.features(case), weight, s.hint_of == "volume")
         ramp = sigmoid_ramp(share_gone(moment.fraction, self.begins), 0.0, s.hint_ramp) if s.hint_ramp else 1.0
         return self._scored(scales.logits[0].float(), batch, s.propagated) | {"hint": ramp * s.hint * apart}

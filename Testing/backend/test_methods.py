@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from slicer_kdseg.protocol.settings import resolve, view_for
+from slicer_kdseg.protocol.settings import preset_names, resolve, view_for
 from training_backend import methods
 from training_backend.data import preprocess
 from training_backend.data.augment import draw_crop, draw_views, from_afar, grid_of, sample
@@ -174,6 +174,12 @@ def test_a_class_that_is_not_learnt_is_not_erased():
     taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), 1.0)
     assert kept[2].item() == pytest.approx(1.0, abs=1e-4)
     assert taken[0].item() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "paper" in preset_names(name)])
+def test_a_published_method_has_an_hour_and_is_not_cut_short(name):
+    paper = resolve(name, "paper")
+    assert (paper.seconds, paper.until_good) == (3600.0, False)
 
 
 def test_no_two_draws_of_a_run_have_the_same_randomness():

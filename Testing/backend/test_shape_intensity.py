@@ -236,6 +236,16 @@ def test_the_published_terms_are_the_paper_preset():
     assert set(last.losses) == {"target_ce", "shape"}
 
 
+def test_published_views_are_turned_and_shifted_and_keep_their_intensities():
+    settings = resolve("shape_intensity", "paper")
+    view = view_for(settings, 5)
+    assert (view.augmentation, view.rotation, view.several_scales) == (1.0, 180.0, False)
+    batch = a_method(augmentation=1.0, rotation=180.0, shading=settings.shading, crops=False).learner.draw(
+        Moment(0, 0.0)
+    )
+    torch.testing.assert_close(batch.image, batch.clean, atol=2e-3, rtol=0)
+
+
 def test_hints_rise_and_fade():
     method = a_method(teacher_share=0.5, ramp=0.2, fade=0.6)
     assert method._loudness(0.0) < 0.01

@@ -10,11 +10,12 @@
                           student ──► shown on a case once it agrees with what was carried over surely
 
 OS-MedSeg (arXiv 2408.03616) trains on warped atlases, one a case, with a reconstruction teacher beside it; the
-``paper`` preset has these terms, with a teacher that learns first and an atlas placed by optimisation instead of a
-network. What is our own: real images with propagated labels, their correction, and the gate. The atlas teaches alone
-until the averaged student can correct what was carried over: with unlabelled cases from the first step on, the
-student of an atlas that registers badly stayed below one of the atlas alone (hippocampus: 0.782 against 0.786, with
-the atlas first 0.792; propagation itself 0.763).
+``paper`` preset has these terms, with a teacher that learns first, an atlas placed by optimisation instead of a
+network, and a hint at one feature map, the one at half resolution, instead of two. What is our own: real images
+with propagated labels, their correction, and the gate. The atlas teaches alone until the averaged student can
+correct what was carried over: with unlabelled cases from the first step on, the student of an atlas that registers
+badly stayed below one of the atlas alone (hippocampus: 0.782 against 0.786, with the atlas first 0.792; propagation
+itself 0.763).
 Stages: ``register`` (before the first step), ``teacher`` where there is to be one, ``student``.
 """
 

@@ -8,8 +8,10 @@
 Shape-intensity knowledge distillation (Frontiers of Computer Science 19:199705, arXiv 2409.17503) is known to us by
 abstract, figures and the public code of its cardiac task; nothing is taken from that code. The ``paper`` preset has
 its terms: teacher without skip connections on class means, raw maps of the last decoder level, weight 2, CE alone.
-Its optimiser schedule and batch norm are replaced by ours, and its late map is at half resolution here. What is
-our own: drawn intensities, maps of all levels, standardised maps, and painted views of the student.
+It differs in this: optimiser schedule and batch norm are ours, one convolution a level stands for two, the late map
+is at half resolution; views are turned by up to 180 degrees always, not every other time, shifted by up to 10 % of an
+image, not 12.5 %, and scaled, which theirs are not; and a teacher has to pass our gate. What is our own beside the
+gate: drawn intensities, maps of all levels, standardised maps, and painted views of the student.
 Stages: ``teacher``, then, if it has converged, ``student`` with its hints; else ``student`` by labels alone.
 """
 

@@ -16,7 +16,7 @@ from training_backend.cli.terminal_desk import TerminalDesk
 from training_backend.data import preprocess
 from training_backend.data.cases import write_volume
 from training_backend.data.items import Items, PreparedCase, hot
-from training_backend.data.known_classes import folded, known_to_assistants
+from training_backend.data.known_classes import folded, known_classes
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
@@ -24,6 +24,7 @@ from training_backend.engine.loop import Moment, train
 from training_backend.export.model import load_model
 from training_backend.jobs.training import Training
 from training_backend.jobs.training_case import TrainingCase
+from training_backend.losses.soft_target import soft_cross_entropy, soft_dice
 from training_backend.methods.cross_modality import CrossModality
 from training_backend.methods.hearing import mean_dice
 from training_backend.methods.method import Messenger
@@ -127,6 +128,19 @@ def test_each_student_sees_the_images_that_its_terms_need(weights, on, real_sees
         assert torch.equal(torch.cat(inputs), torch.cat([shown[letter] for letter in wanted]))
 
 
+@pytest.mark.parametrize("differences", [{"coarse": 0.5}, {"crops": True}], ids=["half resolution", "crops"])
+def test_both_students_see_views_of_one_size(differences):
+    method = a_method(**differences)
+    sizes = set()
+    for step in range(20):
+        moment = Moment(step, 0.3)
+        method.mutual(moment)
+        batches = method.real.draw(moment), method.real.draw(moment, "unlabelled"), method.synthetic.draw(moment)
+        (size,) = {batch.image.shape[2:] for batch in batches}
+        sizes.add(size)
+    assert len(sizes) > 1
+
+
 def test_labels_teach_the_student_of_their_own_kind_only():
     method = a_method(synthetic_to_real=0.0, real_to_synthetic=0.0)
     terms = method.mutual(LATER)
@@ -225,24 +239,40 @@ def test_without_assistants_two_students_learn_from_the_targets_and_it_is_said()
     assert not torch.equal(method.real.draw(LATER).image, method.synthetic.draw(LATER).image)
 
 
-def test_a_class_that_assistants_do_not_know_is_unlabelled_there():
+def test_a_class_that_a_case_does_not_know_is_unlabelled_there():
     method = a_method()
-    own = method.items.of("assistant")
-    strokes = method.items.strokes[own]
-    method.items.strokes[own] = torch.where(strokes == 3, torch.zeros_like(strokes), strokes)
-    assert known_to_assistants(method.items) == [1, 2]
+    items = method.items
+    span = items.spans[items.places("assistant")[0]]
+    items.strokes[span] = torch.where(items.strokes[span] == 3, 0, items.strokes[span])
+    known = known_classes(items)
+    assert known[span].tolist() == [[False, True, True, False]] * len(known[span])
+    assert known[items.spans[-1]].tolist() == [[False, True, True, True]] * len(known[span])
     logits = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
     target = hot(torch.tensor([[[0, 1], [2, 0]]], dtype=torch.int8), 4).movedim(1, 0)
-    seen, wanted = folded(logits, target, [1, 2])
+    seen, wanted = folded(logits, target, known[span][:1])
     p = logits.softmax(1)
     assert torch.allclose(seen.softmax(1), torch.cat([p[:, [0]] + p[:, [3]], p[:, 1:3]], 1))
     assert wanted.shape == seen.shape
-    assert all(torch.equal(a, b) for a, b in zip(folded(logits, target, [1, 2, 3]), (logits, target), strict=True))
+    whole = folded(logits, target, known[items.spans[-1]][:1])
+    assert all(torch.equal(a, b) for a, b in zip(whole, (logits, target), strict=True))
+
+
+def test_a_class_known_to_another_assistant_is_not_taught_as_background():
+    """One knows class 1, the other class 2; voxels are 0, 1 and 2, and each says 0 of what it does not know."""
+    known = torch.tensor([[False, True, False], [False, False, True]])
+    target = hot(torch.tensor([[[0, 1, 0]], [[0, 0, 2]]], dtype=torch.int8), 3).movedim(1, 0)
+    logits = torch.zeros(2, 3, 1, 3, requires_grad=True)
+    for loss in (soft_cross_entropy, soft_dice):
+        (gradient,) = torch.autograd.grad(loss(*folded(logits, target, known)), logits)
+        assert torch.isfinite(gradient).all()
+        for item, unknown in ((0, 2), (1, 1)):
+            assert torch.allclose(gradient[item, 0], gradient[item, unknown])
+            assert gradient[item, known[item], 0, 3 - unknown] < 0
 
 
 def test_assistants_do_not_teach_that_an_unknown_class_is_background():
     method = a_method()
-    method.known = [1, 2]
+    method.known[:, 3] = False
     batch = method.synthetic.draw(LATER, "assistant")
     logits = method._logits(method.synthetic.student, batch.image)
     swapped = logits[:, [3, 1, 2, 0]]

@@ -11,6 +11,7 @@ from training_backend.data.annotator import annotate
 from training_backend.data.cases import read_image, read_labels
 from training_backend.data.growcut import growcut, growcut_near, near
 from training_backend.data.phantom import phantom
+from training_backend.data.preprocess import Preprocess
 from training_backend.data.strokes import hold_out, stroke_numbers
 
 
@@ -139,3 +140,39 @@ def test_strokes_drawn_on_sagittal_slices_stay_whole():
     strokes[3:20, 5:8, 2], strokes[3:20, 5:8, 3] = 1, 1
     numbers, _ = stroke_numbers(strokes)
     assert numbers.max() == 2
+
+
+CHANNEL_OF = np.where(np.arange(256) < 3, np.arange(256), -1)
+
+
+def a_column(*ids: int, size: int = 16) -> np.ndarray:
+    """One slice (1, size, size) with strokes down its columns 4, 5, ..., one an id."""
+    strokes = np.full((1, size, size), 255, np.uint8)
+    for place, id_ in enumerate(ids):
+        strokes[:, :, 4 + place] = id_
+    return strokes
+
+
+@pytest.mark.parametrize("ids", [(1, 0), (0, 1), (255, 1, 0, 0)])
+def test_where_strokes_meet_in_one_voxel_foreground_beats_background(ids):
+    how = Preprocess(2, 0, (1.0, 4.0, 4.0))
+    reduced = how.labels(a_column(*ids), (1.0, 1.0, 1.0), CHANNEL_OF)
+    assert reduced.shape == (1, 4, 4)
+    assert (reduced[0, :, 1] == 1).all()
+    assert (reduced[0, :, [0, 2, 3]] == -1).all()
+
+
+def test_strokes_of_a_coarser_case_fill_the_voxels_that_they_cover():
+    how = Preprocess(3, 0, (1.0, 1.0, 1.0))
+    drawn = a_column(1, 0).repeat(4, axis=0)
+    fine = how.labels(drawn, (3.0, 2.0, 2.0), CHANNEL_OF).numpy()
+    expected = drawn.repeat(3, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    assert np.array_equal(fine, CHANNEL_OF[expected])
+
+
+def test_strokes_of_a_case_coarser_one_way_and_finer_another_survive():
+    how = Preprocess(3, 0, (1.0, 1.0, 4.0))
+    mixed = how.labels(a_column(1, 0).repeat(4, axis=0), (3.0, 1.0, 1.0), CHANNEL_OF)
+    assert mixed.shape == (12, 16, 4)
+    assert (mixed[:, :, 1] == 1).all()
+    assert (mixed[:, :, [0, 2, 3]] == -1).all()

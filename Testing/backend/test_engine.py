@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from slicer_kdseg.protocol.errors import DeviceUnavailable, OutOfSpace
 from slicer_kdseg.protocol.labels import UNLABELLED
 from training_backend.data.largest import largest_parts, shares_in_largest
-from training_backend.engine import checkpoint
+from training_backend.engine import checkpoint, device
 from training_backend.engine.budget import Budget
 from training_backend.engine.checkpoint import Memory
-from training_backend.engine.device import choose_device
+from training_backend.engine.device import choose_device, faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import DivergedError, Stage, generator_for, train
 from training_backend.engine.predict import predict
 from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
+from training_backend.networks.window import window_for
 
 
 def a_stage(learner: nn.Module, until: float = 1.0, terms=None, name: str = "only") -> Stage:
@@ -49,12 +52,12 @@ def test_teacher_equals_the_student_after_the_first_step_and_then_lags():
     teacher = teacher_of(student)
     with torch.no_grad():
         student.weight += 1.0
-    follow(teacher, student, step=0)
+    follow(teacher, student, followed=0)
     assert torch.equal(teacher.weight, student.weight)
     before = student.weight.clone()
     with torch.no_grad():
         student.weight += 1.0
-    follow(teacher, student, step=1_000, momentum=0.9)
+    follow(teacher, student, followed=1_000, momentum=0.9)
     assert torch.allclose(teacher.weight, before + 0.1, atol=1e-6)
 
 
@@ -114,6 +117,21 @@ def test_a_budget_continues_where_an_earlier_life_stopped():
     assert budget.fraction(step=0) == pytest.approx(0.8, abs=0.01)
 
 
+def test_a_budget_goes_on_as_an_earlier_life_left_it(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(Budget, "_now", lambda _budget: now[0])
+    first = Budget(seconds=60.0)
+    now[0] = 33.0
+    first.leave_at_least(0.6)
+    now[0] = 40.0
+    second = Budget(seconds=60.0)
+    now[0] = 73.0
+    second.go_on(first.seconds, 40.0)
+    assert (second.seconds, second.spent()) == (69.0, 40.0)
+    now[0] = 83.0
+    assert second.spent() == 50.0
+
+
 def test_a_checkpoint_of_another_version_is_as_none(tmp_path, monkeypatch):
     network = nn.Linear(2, 2)
     with monkeypatch.context() as older:
@@ -148,6 +166,20 @@ def test_asking_for_a_gpu_that_is_not_there_is_said():
         choose_device("cuda")
 
 
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert faster_dtype(torch.device("cuda")) == torch.float32
+
+
+def test_a_device_is_tried_in_the_type_that_it_will_train_in(monkeypatch):
+    monkeypatch.setattr(device, "faster_dtype", lambda _: torch.bfloat16)
+    found = []
+    hook = register_module_forward_hook(lambda _layer, _image, seen: found.append(seen.dtype))
+    assert device.reason_unusable(torch.device("cpu")) == ""
+    hook.remove()
+    assert found == [torch.bfloat16]
+
+
 class Brightness(nn.Module):
     """Class 1 where the image is positive: a network whose right answer is known."""
 
@@ -161,6 +193,21 @@ def test_prediction_keeps_size_and_place(divisor):
     probability = predict(Brightness(), image, divisor, batch=2)
     assert probability.shape == (2, 5, 23, 37)
     assert np.array_equal(probability.argmax(0).numpy(), (image[0] > 0).numpy())
+
+
+@pytest.mark.parametrize(("size", "dims"), [((3, 16, 16), 2), ((3, 16, 17), 2), ((16, 16, 16), 3)])
+def test_an_image_as_small_as_the_network_s_divisor_is_predicted_at_every_scale(size, dims):
+    torch.manual_seed(0)
+    network = MultiScaleUNet(UNetShape(dims, 1, 2, channels=(4, 4, 4, 4, 4)))
+    probability = predict(network, torch.randn(1, *size), network.shape.divisor(), scales=(0.9, 1.0, 1.1))
+    assert probability.shape == (2, *size)
+
+
+def test_a_window_is_a_multiple_of_the_divisor_and_never_a_single_one():
+    assert window_for((17, 41), (16, 16)) == (32, 48)
+    assert window_for((17, 41), (16, 16), nearest=True) == (16, 48)
+    assert window_for((15, 16), (16, 16)) == (16, 32)
+    assert window_for((5.0, 20.0, 10.0), (16, 16, 16), nearest=True) == (16, 32, 16)
 
 
 def test_flips_average_over_mirror_images():

@@ -1,12 +1,17 @@
 """Who learns and who stays frozen, and that the terms of the scribble method reach what they should."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from slicer_kdseg.protocol.settings import resolve, view_for
+from slicer_kdseg.protocol.settings import preset_names, resolve, view_for
+from training_backend import methods
 from training_backend.data import preprocess
-from training_backend.data.augment import draw_views, from_afar, grid_of, sample
+from training_backend.data.augment import draw_crop, draw_views, from_afar, grid_of, sample
 from training_backend.data.items import Items, PreparedCase, hot
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
@@ -20,8 +25,8 @@ SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
 
 
-def a_method(name: str = "scribble", spacing_mm=SPACING, **differences):
-    image, labels = phantom((6, 48, 48))
+def a_method(name: str = "scribble", spacing_mm=SPACING, shape=(6, 48, 48), **differences):
+    image, labels = phantom(shape)
     settings = resolve(name, "fast", SMALL | differences)
     view = view_for(settings, 1)
     how = preprocess.fit([image.shape], [spacing_mm], settings, view)
@@ -72,6 +77,29 @@ def test_strokes_are_never_in_doubt():
     assert target.amax(dim=1)[drawn].min() == 1.0
 
 
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that is made."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.found = max(self.found, made.numel() * made.element_size())
+        return made
+
+
+def test_strokes_speak_without_a_second_target_in_memory():
+    items = a_method().items
+    items.target.fill_(0.25)
+    with Largest() as largest:
+        items.speak()
+    drawn = items.strokes != UNSPOKEN
+    assert torch.equal(items.target.movedim(1, -1)[drawn].argmax(dim=1), items.strokes[drawn].long())
+    assert (items.target.movedim(1, -1)[~drawn] == 0.25).all()
+    assert largest.found <= items.target.numel() * items.target.element_size()
+
+
 def test_every_head_gets_a_gradient_from_multi_scale_distillation():
     method = a_method(multi_scale=1.0, contrast=0.1, levels=4, target_ce=0.0, target_dice=0.0, partial_ce=0.0)
     terms = method.distil(Moment(step=1, fraction=0.9))
@@ -104,6 +132,26 @@ def test_what_the_network_cannot_halve_and_volumes_are_seen_whole(differences):
     assert learner.draw(Moment(step=0, fraction=0.0)).image.shape[2:] == learner.window
 
 
+@pytest.mark.parametrize(
+    ("spacing_mm", "shape", "crops"),
+    [(SPACING, (6, 16, 17), False), (SPACING, (6, 16, 16), True), ((1.0, 1.0, 1.0), (48, 64, 48), True)],
+    ids=["small slices", "crops of small slices", "crops of volumes"],
+)
+def test_views_are_never_too_small_for_the_network(spacing_mm, shape, crops):
+    learner = a_method("supervised", spacing_mm, shape, levels=5, slice_size=64, crops=crops).learner
+    for step in range(12):
+        image = learner.draw(Moment(step, 0.9)).image
+        assert max(image.shape[2:]) >= 32
+        learner.student(image)
+
+
+def test_crops_never_exceed_the_whole():
+    for seed in range(50):
+        window, _ = draw_crop((48, 64, 16), (16, 16, 16), torch.Generator().manual_seed(seed))
+        assert all(side <= full for side, full in zip(window, (48, 64, 16), strict=True))
+        assert window != (16, 16, 16)
+
+
 def test_a_switched_off_term_is_absent():
     terms = a_method(partial_ce=0.0).imitate(Moment(0, 0.0))
     assert set(terms) == {"target_ce", "target_dice"}
@@ -126,6 +174,20 @@ def test_a_class_that_is_not_learnt_is_not_erased():
     taken = corrected(rare, wrong, torch.tensor([1.0, 1.0, 1.0]), 1.0)
     assert kept[2].item() == pytest.approx(1.0, abs=1e-4)
     assert taken[0].item() == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "paper" in preset_names(name)])
+def test_a_published_method_has_an_hour_and_is_not_cut_short(name):
+    paper = resolve(name, "paper")
+    assert (paper.seconds, paper.until_good) == (3600.0, False)
+
+
+def test_no_two_draws_of_a_run_have_the_same_randomness():
+    parts = [import_module(f"training_backend.methods.{part.name}") for part in iter_modules(methods.__path__)]
+    salts = [value for part in parts for name, value in vars(part).items() if name.endswith("SALT")]
+    numbers = [number for salt in salts for number in (salt.values() if isinstance(salt, dict) else [salt])]
+    assert len(numbers) > 9
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_an_epoch_shows_every_item_once():

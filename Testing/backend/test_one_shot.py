@@ -150,10 +150,10 @@ def test_warped_atlas_labels_and_case_stay_aligned_under_one_view():
     items, learner = method.items, method.learner
     items.image[0, :1] = items.belief[0, 1:2].float()
     image, labels = (own[None] for own in method.propagation.shaped(1, 2, 0.7, 0.3))
-    views = learner.views(torch.tensor([1]), torch.Generator().manual_seed(0))
-    ours = learner.seen(image, labels, items.strokes[[1]], views)
+    views = learner.views(torch.tensor([1]), torch.Generator().manual_seed(0), Moment(0, 0.0))
+    ours = learner.seen(image, labels, torch.tensor([1]), views)
     torch.testing.assert_close(ours.clean[:, :1], ours.target[:, 1:2], atol=1e-2, rtol=0)
-    case = learner.seen(labels[:, :1], labels, items.strokes[[1]], views)
+    case = learner.seen(labels[:, :1], labels, torch.tensor([1]), views)
     inside = case.target.sum(dim=1, keepdim=True) > 0.999
     torch.testing.assert_close(case.clean[inside], case.target[:, :1][inside], atol=2e-3, rtol=0)
 
@@ -183,6 +183,14 @@ def test_the_hint_alone_reaches_the_student():
     terms = method.teach(Moment(9, 1.0))
     (gradient, *_) = torch.autograd.grad(terms["hint"], next(iter(method.learner.student.parameters())))
     assert gradient.abs().sum() > 0
+
+
+def test_a_second_teacher_averages_itself_alone():
+    method = a_method(**HINTED, shape=1.0, shape_share=0.5, steps=8)
+    for report in train(method.stages(), Budget(60.0, steps=8)):
+        if report.step == 5:
+            assert report.stage == "teacher"
+            assert torch.equal(state(method.shape.kept), state(method.shape.network))
 
 
 def test_a_lost_class_is_reported_and_not_averaged_away():
@@ -266,6 +274,16 @@ def test_without_unlabelled_cases_it_trains_and_says_what_it_cannot_do(tmp_path)
     assert training.step == 6
     assert len(desk.cards) >= 1
     assert any("cannot learn how other patients look" in sentence for sentence in desk.said)
+
+
+def test_a_stack_of_six_slices_is_carried_over_to_others_and_learnt(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SIZE", (6, 32, 32))
+    monkeypatch.setattr(f"{__name__}.AFFINE", np.diag([1.0, 1.0, 6.0, 1.0]))
+    desk = CaseDesk()
+    training = a_training(tmp_path, desk)
+    training.run()
+    assert training.step == 6
+    assert [desk.previews[n * 64][0][0] for n in "12"] == ["propagated"] * 2
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,33 @@ def test_local_correlation_like_numpy():
     assert local_correlation(image, -image, 5).mean() < -0.9
 
 
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_a_window_is_no_longer_than_a_thin_stack(depth):
+    image = torch.randn(1, 1, depth, 9, 9, generator=torch.Generator().manual_seed(0))
+    assert local_correlation(image, 3 * image + 1, 7).mean() > 0.98
+    assert local_correlation(image, -image, 7).mean() < -0.9
+
+
+def test_a_slice_alone_is_as_alike_as_a_stack_of_it():
+    slices = [torch.randn(1, 1, 1, 9, 9, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    stacks = [one.expand(-1, -1, 7, -1, -1) for one in slices]
+    torch.testing.assert_close(local_correlation(*slices, 7).expand_as(stacks[0]), local_correlation(*stacks, 7))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_thin_stacks_are_placed(depth):
+    image = standardise(torch.from_numpy(phantom((depth, 24, 24), noise=10.0)[0]))
+    placement = register(image, image.roll(2, 1), (8.0, 1.0, 1.0), (8.0, 1.0, 1.0))
+    carried = placement.carry(image[None], (8.0, 1.0, 1.0), image.shape, (8.0, 1.0, 1.0))[0]
+    assert (carried - image.roll(2, 1)).abs().mean() < 0.7 * (image - image.roll(2, 1)).abs().mean()
+
+
 def test_bending_by_hand():
     slope = torch.zeros(1, 3, 4, 4, 4)
     slope[:, 0] = 2.0 * torch.arange(4.0)[None, :, None, None]  # 2 mm a voxel of 4 mm: slope 0.5
     assert bending(slope, (4.0, 1.0, 1.0)).item() == pytest.approx(0.25 / 3)
+    assert bending(slope[:, :, :1], (4.0, 1.0, 1.0)).item() == 0.0
+    assert bending(slope[:, :, :1, :1, :1], (4.0, 1.0, 1.0)).item() == 0.0
 
 
 def test_smoothing_keeps_what_is_even_and_resizing_what_is_linear():

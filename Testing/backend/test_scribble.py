@@ -16,12 +16,14 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.engine.budget import Budget
 from training_backend.engine.desk import Orders
 from training_backend.engine.loop import Moment, train
+from training_backend.engine.schedules import warm_then_linear
 from training_backend.jobs.training import Training
 from training_backend.jobs.training_case import TrainingCase
 from training_backend.losses.partial_cross_entropy import UNSPOKEN
 from training_backend.methods import METHODS
 from training_backend.methods.agreement import confident_target, draw_box, pasted
 from training_backend.methods.method import Messenger
+from training_backend.methods.scribble import membership
 
 SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 4, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48}
@@ -115,6 +117,34 @@ def test_a_teacher_that_may_not_correct_is_not_asked(monkeypatch):
     method = a_method(correction=0.0, correct_from=0.0)
     monkeypatch.setattr("training_backend.methods.scribble.predict", lambda *_, **__: pytest.fail("asked"))
     assert set(method.distil(Moment(0, 0.9))) == {"target_ce", "target_dice", "partial_ce"}
+
+
+def test_a_budget_that_a_correction_has_lengthened_takes_no_belief_beyond_itself(monkeypatch):
+    """The fraction then falls back to before the teacher's stage, which has begun all the same."""
+    method = a_method(correct_from=0.8)
+    shares = []
+    monkeypatch.setattr(
+        "training_backend.methods.scribble.corrected",
+        lambda belief, _word, _trust, share: (shares.append(share), belief)[1],
+    )
+    for fraction in (0.2, 0.8, 1.0):
+        method._correct(Moment(0, fraction))
+    assert shares == pytest.approx([0.0, 0.15, 0.4])
+
+
+def test_the_student_s_rate_rises_once_the_teacher_of_shape_has_learnt():
+    method = a_method(shape=0.5, shape_share=0.2)
+    _, *own = method.stages()
+    assert [stage.rate(0.2) for stage in own] == [warm_then_linear(0.0)] * 2
+    assert own[-1].rate(0.6) == pytest.approx(warm_then_linear(0.5))
+    assert next(iter(a_method().stages())).rate(0.3) == warm_then_linear(0.3)
+
+
+def test_voxels_belong_to_the_class_of_their_stroke_or_of_a_confident_teacher():
+    strokes = torch.tensor([[[0, UNSPOKEN, UNSPOKEN, 1]]])
+    teacher = torch.tensor([[1.0, 0.0, 0.0, 9.0], [0.0, 0.0, 0.2, 0.0], [0.0, 9.0, 0.0, 0.0]]).view(1, 3, 1, 4)
+    members = membership(strokes, teacher, torch.Size((1, 4)))
+    assert members[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]]
 
 
 def test_deep_supervision_reaches_every_head():

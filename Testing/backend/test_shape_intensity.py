@@ -113,6 +113,14 @@ def test_the_student_waits_for_the_teacher_and_may_begin_with_its_weights():
     assert torch.equal(state(method.learner.student), state(method.shape.kept))
 
 
+def test_what_is_kept_is_the_student_after_its_first_step_however_long_the_teacher_learnt():
+    method = a_method(teacher_share=0.5)
+    for report in train(method.stages(), Budget(60, steps=6)):
+        if report.step == 4:
+            assert report.stage == "student"
+            assert torch.equal(state(method.learner.teacher), state(method.learner.student))
+
+
 def test_the_hint_reaches_the_encoder_of_the_student_and_no_weight_of_the_teacher():
     method = a_method(target_ce=0.0, target_dice=0.0, ramp=0.0)
     method.shape.found = 1.0
@@ -157,6 +165,21 @@ def test_the_teacher_sees_the_class_means_of_the_augmented_batch():
     for item, own in enumerate(inside):
         assert picture[item, 0][own].std().item() == pytest.approx(0.0, abs=1e-5)
         assert picture[item, 0][own].mean().item() == pytest.approx(batch.image[item, 0][own].mean().item(), abs=0.1)
+
+
+def test_pictures_are_painted_in_float32_where_networks_compute_in_bfloat16():
+    method = a_method(paint="means")
+    method.learner.dtype = torch.bfloat16
+    shape, moment = method.shape, Moment(0, 0.0)
+    shown = []
+    for network in (shape.network, shape.kept):
+        network.register_forward_pre_hook(lambda _module, inputs: shown.append(inputs[0]))
+    shape.terms(moment)
+    shape.dice()
+    batch = method.learner.draw(moment)
+    shape.hint(method.learner.student.scales(batch.image).maps, batch, batch.target, 0)
+    assert {picture.dtype for picture in shown} == {torch.float32}
+    assert torch.equal(shown[-1], shape.picture(batch, batch.target, 0))
 
 
 def test_whole_cases_are_kept_aside_where_there_are_enough_and_slices_where_not():
@@ -211,6 +234,16 @@ def test_the_published_terms_are_the_paper_preset():
     method = a_method(**terms)
     last = list(train(method.stages(), Budget(60, steps=6)))[-1]
     assert set(last.losses) == {"target_ce", "shape"}
+
+
+def test_published_views_are_turned_and_shifted_and_keep_their_intensities():
+    settings = resolve("shape_intensity", "paper")
+    view = view_for(settings, 5)
+    assert (view.augmentation, view.rotation, view.several_scales) == (1.0, 180.0, False)
+    batch = a_method(augmentation=1.0, rotation=180.0, shading=settings.shading, crops=False).learner.draw(
+        Moment(0, 0.0)
+    )
+    torch.testing.assert_close(batch.image, batch.clean, atol=2e-3, rtol=0)
 
 
 def test_hints_rise_and_fade():

@@ -247,6 +247,36 @@ def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, a_scribbl
     np.testing.assert_array_equal(weights(second), weights(whole))
 
 
+def test_a_restarted_job_has_the_lengthened_budget_and_pays_for_preparation_once(
+    tmp_path, a_scribbled_phantom, monkeypatch
+):
+    """33 of 60 seconds are preparation, a step is one: 36 steps are left, however often the job begins anew."""
+    case, _ = a_scribbled_phantom
+    now, prepare = [0.0], Training._prepare
+    monkeypatch.setattr("training_backend.jobs.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("training_backend.engine.budget.Budget._now", lambda _budget: now[0])
+
+    def slowly(training: Training) -> None:
+        prepare(training)
+        now[0] += 33.0
+
+    class Ticking(ListDesk):
+        def orders(self) -> Orders:
+            now[0] += 1.0
+            return super().orders()
+
+    monkeypatch.setattr(Training, "_prepare", slowly)
+    cut, again = (
+        a_training(tmp_path, case, desk, seconds=60.0, until_good=False)
+        for desk in (Ticking({8: Orders(end="cancel")}), Ticking())
+    )
+    cut.run()
+    again.run()
+    assert (cut.step, cut.budget.seconds) == (7, 69.0)
+    assert again.budget.seconds == 69.0
+    assert 33 <= again.step <= 36
+
+
 def test_dense_labels_train_the_reference(tmp_path):
     image, labels = phantom((10, 48, 48))
     case = TrainingCase("d" * 64, "dense", image, AFFINE, "dense", 1, labels)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training_backend.networks.window import window_for
+
 SCALE = 0.2
 SHIFT = 0.1
 GAIN = 0.2
@@ -111,10 +113,11 @@ def draw_crop(
 ) -> tuple[tuple[int, ...], Tensor | None]:
     """A window of 0.35 to ``widest`` of the ``whole`` one for a batch, and (n,) voxels that it may miss a centre by.
 
-    None for a window of the whole size, which is not cut at all. ``divisor``: what each side is a multiple of.
+    None for a window of the whole size, which is not cut at all. ``whole``: a window that a network with ``divisor``
+    takes.
     """
     share = 0.35 + (widest - 0.35) * float(torch.rand(1, generator=rng))
-    window = tuple(min(full, max(d, round(full * share / d) * d)) for full, d in zip(whole, divisor, strict=True))
+    window = window_for([full * share for full in whole], divisor, nearest=True)
     return window, None if window == whole else 0.2 * torch.tensor(window, dtype=torch.float32)
 
 

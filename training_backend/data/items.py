@@ -101,10 +101,10 @@ class Items:
         self.rarity = (area / area.sum(dim=0).clamp_min(1.0)).sum(dim=1).clamp_min(1e-6)
 
     def speak(self) -> None:
-        """Write the strokes over the target: what the user drew is never in doubt."""
+        """Write the strokes over the target, a channel at a time: what the user drew is never in doubt."""
         spoken = self.strokes != UNSPOKEN
-        hot = F.one_hot(self.strokes.clamp_min(0).long(), self.belief.shape[1]).movedim(-1, 1)
-        self.target = torch.where(spoken[:, None], hot.to(self.target.dtype), self.target)
+        for channel in range(self.target.shape[1]):
+            self.target[:, channel].masked_fill_(spoken, 0.0).masked_fill_(self.strokes == channel, 1.0)
 
     def replace_strokes(self, place: int, strokes: Tensor) -> None:
         """(D, H, W) int8 for case number ``place``; what the first teachers believed stays."""

@@ -1,4 +1,4 @@
-"""Classes that one kind of image knows and the other does not: unlabelled there, never background."""
+"""Classes that one case knows and another does not: unlabelled there, never background."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ from torch import Tensor
 
 from training_backend.data.items import Items
 
-
-def known_to_assistants(items: Items) -> list[int]:
-    """Foreground channels that any assistant shows: what one side does not know is unlabelled there."""
-    own = items.of("assistant")
-    return [int(c) for c in items.strokes[own].unique() if c > 0] if len(own) else []
+UNHEARD = -1e4  # a logit whose probability is 0, and finite, so that times 0 it is 0
 
 
-def folded(logits: Tensor, target: Tensor, known: list[int]) -> tuple[Tensor, Tensor]:
-    """Background and the channels not in ``known`` as one class, in logits and target (B, K+1, ...) alike.
+def known_classes(items: Items) -> Tensor:
+    """(n, K+1) bool: the foreground channels that the case of each item shows in its labels."""
+    known = torch.zeros(len(items), items.belief.shape[1], dtype=torch.bool, device=items.device)
+    for span in items.spans:
+        shown = items.strokes[span].unique().long()
+        known[span, shown[shown > 0]] = True
+    return known
 
-    Where the assistants do not know a class, their background may be that class: nobody is taught otherwise.
+
+def folded(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Item by item, background and the channels that are not ``known`` (B, K+1) as one class.
+
+    ``logits`` and ``target`` are (B, K+1, ...), and come back without the channels that no item knows. Where a case
+    does not know a class its background may be that class: nobody is taught otherwise.
     """
-    rest = [channel for channel in range(logits.shape[1]) if channel not in known]
-    if len(rest) == 1:
-        return logits, target
+    own = known.view(*known.shape, *[1] * (logits.dim() - 2))
+    heard = known.any(dim=0)
+    background = logits.masked_fill(own, -torch.inf).logsumexp(dim=1, keepdim=True)
+    rest = target.masked_fill(own, 0.0).sum(dim=1, keepdim=True)
     return (
-        torch.cat([logits[:, rest].logsumexp(dim=1, keepdim=True), logits[:, known]], dim=1),
-        torch.cat([target[:, rest].sum(dim=1, keepdim=True), target[:, known]], dim=1),
+        torch.cat([background, logits.masked_fill(~own, UNHEARD)[:, heard]], dim=1),
+        torch.cat([rest, target.masked_fill(~own, 0.0)[:, heard]], dim=1),
     )

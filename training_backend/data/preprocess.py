@@ -57,21 +57,15 @@ class Preprocess:
     def labels(self, labels: np.ndarray, spacing_mm: Sequence[float], channel_of: np.ndarray) -> Tensor:
         """(D, H, W) uint8 ids -> (D', H', W') int8 channels; ``channel_of[id]`` is -1 for unlabelled.
 
-        Where several voxels meet in one, a labelled one beats unlabelled ones, so thin strokes survive.
+        Where several voxels of sparse labels meet in one the highest channel wins, so that thin strokes survive:
+        foreground beats background, and both beat unlabelled.
         """
         turned = np.ascontiguousarray(np.moveaxis(labels, self.slice_axis, 0))
         channels = torch.from_numpy(channel_of[turned].astype(np.int8))
         size = self.working_size(labels.shape, spacing_mm)
-        if tuple(size) == tuple(channels.shape):
-            return channels
-        places = torch.nonzero(channels >= 0)
-        scale = torch.tensor(size) / torch.tensor(channels.shape)
-        reduced = _nearest(channels, size)
-        if len(places) < 0.5 * channels.numel():
-            reduced = torch.full(size, -1, dtype=torch.int8)
-            there = ((places + 0.5) * scale).long()
-            reduced[tuple(there.T)] = channels[tuple(places.T)]
-        return reduced
+        if int((channels >= 0).sum()) < 0.5 * channels.numel():
+            channels = _merged(channels, [min(new, old) for new, old in zip(size, channels.shape, strict=True)])
+        return channels if tuple(size) == tuple(channels.shape) else _nearest(channels, size)
 
     def restore(self, probability: Tensor, shape: Sequence[int]) -> Tensor:
         """(K+1, D', H', W') at working spacing -> (K+1, D, H, W) on the stored array's grid."""
@@ -182,6 +176,17 @@ def _resampled(image: Tensor, size: Sequence[int]) -> Tensor:
     if merged != list(image.shape[2:]):
         image = F.interpolate(image, merged, mode="area")
     return image if merged == list(size) else F.interpolate(image, list(size), mode="trilinear")
+
+
+def _merged(channels: Tensor, size: Sequence[int]) -> Tensor:
+    """(D, H, W) int8 to a ``size`` that is nowhere larger: the highest channel of all voxels that meet in one."""
+    if list(size) == list(channels.shape):
+        return channels
+    places = torch.nonzero(channels >= 0)
+    there = ((places + 0.5) * (torch.tensor(size) / torch.tensor(channels.shape))).long()
+    flat = (there[:, 0] * size[1] + there[:, 1]) * size[2] + there[:, 2]
+    merged = torch.full([size[0] * size[1] * size[2]], -1, dtype=torch.int8)
+    return merged.scatter_reduce(0, flat, channels[tuple(places.T)], "amax").view(*size)
 
 
 def _nearest(channels: Tensor, size: Sequence[int]) -> Tensor:

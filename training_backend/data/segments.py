@@ -1,4 +1,4 @@
-"""Names, colours and terminology in the header of a ``.seg.nrrd``: read into a label contract and written back."""
+"""Names, colours and terminology in the header of a ``.seg.nrrd``, read into a label contract."""
 
 from __future__ import annotations
 
@@ -25,21 +25,6 @@ def segment_classes(header: dict[str, str]) -> tuple[LabelClass, ...]:
 
 def is_background(label: LabelClass) -> bool:
     return label.name.strip().lower() == "background"
-
-
-def segment_header(contract: LabelContract) -> dict[str, str]:
-    """Header entries that make a label map of ``contract`` a Slicer segmentation."""
-    header = {"Segmentation_ContainedRepresentationNames": "Binary labelmap|"}
-    header["Segmentation_SourceRepresentation"] = "Binary labelmap"
-    for number, label in enumerate(contract.foreground):
-        header[f"Segment{number}_ID"] = f"Segment_{label.id}"
-        header[f"Segment{number}_Name"] = label.name
-        header[f"Segment{number}_LabelValue"] = str(label.id)
-        header[f"Segment{number}_Layer"] = "0"
-        header[f"Segment{number}_Color"] = " ".join(f"{part:.6g}" for part in label.color)
-        if label.terminology:
-            header[f"Segment{number}_Tags"] = f"{TERMINOLOGY}{label.terminology}"
-    return header
 
 
 def contract_of(classes: tuple[LabelClass, ...]) -> LabelContract:

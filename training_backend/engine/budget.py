@@ -27,6 +27,14 @@ class Budget:
     def spent(self) -> float:
         return self.seconds_spent_before + self._now() - self._start
 
+    def go_on(self, seconds: float, spent: float) -> None:
+        """Become the budget of an earlier life: ``seconds``, of which ``spent`` are gone.
+
+        What this life has taken until now does not count: the earlier one has paid for its preparation already.
+        """
+        self.seconds, self.seconds_spent_before = seconds, spent
+        self._start = self._now()
+
     def fraction(self, step: int) -> float:
         """Share of the budget that is gone before ``step`` (counted from 0), in 0..1."""
         gone = step / self.steps if self.steps else self.spent() / self.seconds

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from slicer_kdseg.protocol.errors import OutOfSpace
 
-LAYOUT = "2"  # one more whenever a job could not go on from what was written before
+LAYOUT = "3"  # one more whenever a job could not go on from what was written before
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class Recalled:
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+
+    def under(self, name: str) -> Recalled:
+        """The part that :meth:`Memory.named` has put under ``name``."""
+        start = f"{name}."
+        tensors, facts = (
+            {k[len(start) :]: own[k] for k in own if k.startswith(start)} for own in (self.tensors, self.facts)
+        )
+        return Recalled(tensors, facts)
 
 
 def save(folder: Path, memory: Memory) -> None:

@@ -9,10 +9,13 @@ from slicer_kdseg.protocol.errors import DeviceUnavailable
 
 
 def reason_unusable(device: torch.device) -> str:
-    """Empty if a forward and backward convolution runs on ``device``, else what went wrong."""
+    """Empty if a forward and backward convolution runs on ``device`` as in training, else what went wrong."""
     try:
         layer = nn.Conv2d(1, 2, 3).to(device)
-        layer(torch.ones(1, 1, 8, 8, device=device)).sum().backward()
+        dtype = faster_dtype(device)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            seen = layer(torch.ones(1, 1, 8, 8, device=device))
+        seen.float().sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
     except (RuntimeError, AssertionError) as error:
@@ -38,6 +41,6 @@ def faster_dtype(device: torch.device) -> torch.dtype:
     The machine decides, no stopwatch: a model that is loaded twice must predict the same twice.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has no public way to ask
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32

@@ -18,13 +18,14 @@ def teacher_of(student: Network) -> Network:
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, step: int, momentum: float = 0.99) -> None:
-    """Move ``teacher`` towards ``student`` after ``step`` (from 0): a = min(step / (step + 9), momentum).
+def follow(teacher: nn.Module, student: nn.Module, followed: int, momentum: float = 0.99) -> None:
+    """Move ``teacher`` towards ``student``, after n steps that it has ``followed``: a = min(n / (n + 9), momentum).
 
-    Parameters are averaged, buffers copied; after step 0 the two are equal. The usual 1 - 1/(step + 1), a
-    running mean, still carries the first steps after 300 of them (Dice 0.62 where the student has 0.72).
+    Parameters are averaged, buffers copied; after its first step, at n = 0, the two are equal. The usual
+    1 - 1/(n + 1), a running mean, still carries the first steps after 300 of them (Dice 0.62 where the student has
+    0.72).
     """
-    a = min(step / (step + 9.0), momentum)
+    a = min(followed / (followed + 9.0), momentum)
     old: list[torch.Tensor] = [p for p in teacher.parameters() if p.is_floating_point()]
     new = [p.detach() for p in student.parameters() if p.is_floating_point()]
     torch._foreach_mul_(old, a)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from training_backend.networks.window import window_for
+
 LARGEST_WHOLE = 160**3
 
 
@@ -28,7 +30,7 @@ def predict(
     Args:
         network: maps (B, C, *spatial) to logits; ``len(divisor)`` spatial dimensions.
         image: (C, D, H, W) at working spacing, on the network's device.
-        divisor: what each spatial size of the network's input must be a multiple of.
+        divisor: what each spatial size of the network's input must be a multiple of; see :func:`window_for`.
         dtype: bfloat16 or float32 for autocast.
         scales: factors on the sides that the network sees; several give 0.004 to 0.013 Dice on ACDC.
         flips: mirror along the last two axes too; for networks that were trained so, others lose 0.1 Dice by it.
@@ -95,7 +97,7 @@ def _volume(network: nn.Module, image: Tensor, divisor: Sequence[int], dtype: to
 
 def _probability(network: nn.Module, images: Tensor, divisor: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = images.shape[2:]
-    missing = [-n % d for n, d in zip(size, divisor, strict=True)]
+    missing = [wanted - n for wanted, n in zip(window_for(size, divisor), size, strict=True)]
     before = [m // 2 for m in missing]
     padding = [p for b, m in reversed(list(zip(before, missing, strict=True))) for p in (b, m - b)]
     padded = F.pad(images, padding, mode="replicate") if any(missing) else images

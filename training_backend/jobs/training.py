@@ -121,11 +121,11 @@ class Training:
         if recalled is None:
             return
         self.step = recalled.facts["step"]
-        self.budget.seconds_spent_before = recalled.facts["seconds"]
         self.examiner.best = recalled.facts["best"]
         if recalled.facts["released"]:
             self.material.release(recalled.facts["asked_again"])
         self.method.remember(recalled)
+        self.budget.go_on(recalled.facts["budget"], recalled.facts["spent"])
 
     def _train(self) -> Orders:
         """Step until the budget is gone or the user ends it; returns the last orders."""
@@ -202,7 +202,8 @@ class Training:
     def _checkpoint(self) -> None:
         facts = {
             "step": self.step,
-            "seconds": self.budget.spent(),
+            "spent": self.budget.spent(),
+            "budget": self.budget.seconds,
             "released": self.material.released,
             "asked_again": self.material.asked_again,
             "best": self.examiner.best,

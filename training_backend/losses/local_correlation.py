@@ -17,7 +17,10 @@ FLAT = 1e-2  # of images with deviation 1: windows flatter than a tenth of it sa
 
 
 def local_correlation(a: Tensor, b: Tensor, window: int) -> Tensor:
-    """(B, 1, D, H, W) in -1..1 for two standardised images of that shape; ``window`` is odd, in voxels."""
+    """(B, 1, D, H, W) in -1..1 for two standardised images of that shape; ``window`` is odd, in voxels.
+
+    Along an axis that is shorter the window is the largest odd number of voxels that it has.
+    """
     mean_a, mean_b = _box(a, window), _box(b, window)
     variance_a = (_box(a * a, window) - mean_a * mean_a).clamp_min(0.0)
     variance_b = (_box(b * b, window) - mean_b * mean_b).clamp_min(0.0)
@@ -25,17 +28,20 @@ def local_correlation(a: Tensor, b: Tensor, window: int) -> Tensor:
 
 
 def bending(displacement_mm: Tensor, spacing_mm: Sequence[float]) -> Tensor:
-    """(B,): mean squared slope, mm per mm, of a displacement (B, 3, D, H, W), summed over the three axes."""
+    """(B,): mean squared slope, mm per mm, of a displacement (B, 3, D, H, W), summed over the axes that have any."""
     slopes = [
-        (displacement_mm.diff(dim=2 + axis) / mm).square().mean(dim=(1, 2, 3, 4)) for axis, mm in enumerate(spacing_mm)
+        (displacement_mm.diff(dim=2 + axis) / mm).square().mean(dim=(1, 2, 3, 4))
+        for axis, mm in enumerate(spacing_mm)
+        if displacement_mm.shape[2 + axis] > 1
     ]
-    return slopes[0] + slopes[1] + slopes[2]
+    return sum(slopes, displacement_mm.new_zeros(len(displacement_mm)))
 
 
 def _box(image: Tensor, window: int) -> Tensor:
     """Mean over the window, one axis after the other: 21 additions a voxel instead of 343 for a window of 7."""
-    for axis in range(3):
+    for axis, voxels in enumerate(image.shape[2:]):
         size, padding = [1, 1, 1], [0, 0, 0]
-        size[axis], padding[axis] = window, window // 2
+        size[axis] = min(window, voxels - 1 + voxels % 2)
+        padding[axis] = size[axis] // 2
         image = F.avg_pool3d(image, size, 1, padding, count_include_pad=False)
     return image

@@ -33,7 +33,7 @@ def agreement(
     with torch.no_grad(), learner.autocast():
         known = learner.teacher(batch.clean)
     image, target = batch.image, confident_target(known.float().softmax(dim=1), power, confidence)
-    if annotated is not None and annotated.image.shape[2:] == image.shape[2:]:
+    if annotated is not None:
         box = draw_box(image.shape[2:], generator_for(learner.seed + SALT, moment.step))
         image, target = pasted(image, annotated.image, box), pasted(target, annotated.target, box)
     with learner.autocast():

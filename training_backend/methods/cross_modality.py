@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from slicer_kdseg.protocol.method_settings import CrossModalitySettings
 from slicer_kdseg.protocol.settings import View
 from training_backend.data.items import Items, hot
-from training_backend.data.known_classes import folded, known_to_assistants
+from training_backend.data.known_classes import folded, known_classes
 from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.ema import teacher_of
@@ -63,7 +63,7 @@ class CrossModality:
             self.pair.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.assisted = bool(items.places("assistant"))
-        self.known = known_to_assistants(items)
+        self.known = known_classes(items)
         learnt = settings.alignment == "gan" and self.assisted
         self.likenesses = Likenesses(items, preprocess, "none" if settings.alignment == "gan" else settings.alignment)
         self.notes: dict[str, Any] = {"alignment": "gan" if learnt else self.likenesses.how}
@@ -147,6 +147,8 @@ class CrossModality:
         return memory | self.translation.memory() if self.translation else memory
 
     def remember(self, recalled: Recalled) -> None:
+        self.real.remember(recalled.under("real"))
+        self.synthetic.remember(recalled.under("synthetic"))
         self.hearing.remember(recalled.facts)
         self.merging = recalled.facts["merging"]
 
@@ -222,7 +224,7 @@ class CrossModality:
         ce, dice = (s.synthetic_ce, s.synthetic_dice) if side == "synthetic" else (s.target_ce, s.target_dice)
         target = batch.target
         if side == "synthetic" and self.assisted:
-            logits, target = folded(logits, target, self.known)
+            logits, target = folded(logits, target, self.known[batch.numbers])
         terms = {}
         if ce:
             terms[f"{side}_ce"] = ce * soft_cross_entropy(logits, target)

@@ -12,14 +12,15 @@ from slicer_kdseg.protocol.settings import View
 from training_backend.data.augment import Views, around, draw_crop, draw_views, from_afar, grid_of, sample, shade
 from training_backend.data.items import Items, Part
 from training_backend.data.preprocess import Preprocess
-from training_backend.engine.checkpoint import Memory
+from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.device import faster_dtype
 from training_backend.engine.ema import follow, teacher_of
 from training_backend.engine.loop import Moment, generator_for
 from training_backend.networks.multi_scale_unet import MultiScaleUNet, UNetShape
+from training_backend.networks.window import window_for
 
 SLICES_A_VOLUME = 4
-COARSE_SALT = 611_953
+COARSE_SALT, CROP_SALT = 611_953, 746_773
 COARSE_UNTIL, FINE_FROM = 0.5, 0.7
 SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224_737}
 
@@ -27,12 +28,13 @@ SALT: dict[Part, int] = {"annotated": 0, "unlabelled": 104_729, "assistant": 224
 @dataclass(frozen=True)
 class Batch:
     """``image`` (B, C, *window), ``clean`` the same view without shading, ``target`` (B, K+1, *window),
-    ``strokes`` (B, *window) int64."""
+    ``strokes`` (B, *window) int64; ``numbers`` (B,) of the items."""
 
     image: Tensor
     clean: Tensor
     target: Tensor
     strokes: Tensor
+    numbers: Tensor
 
 
 class Learner:
@@ -61,6 +63,7 @@ class Learner:
         torch.manual_seed(self.seed)
         self.student = MultiScaleUNet(self.shape).to(items.device)
         self.teacher = teacher_of(self.student)
+        self.followed = 0
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -72,7 +75,12 @@ class Learner:
 
     def memory(self) -> Memory:
         """What a checkpoint must hold."""
-        return Memory({"student": self.student, "teacher": self.teacher}, {"optimizer": self.optimizer})
+        modules = {"student": self.student, "teacher": self.teacher}
+        return Memory(modules, {"optimizer": self.optimizer}, facts={"followed": self.followed})
+
+    def remember(self, recalled: Recalled) -> None:
+        """Take back what :meth:`memory` held beside modules and optimisers."""
+        self.followed = recalled.facts["followed"]
 
     def draw(self, moment: Moment, part: Part = "annotated", among: Tensor | None = None, widest: float = 1.0) -> Batch:
         """The batch of one step from the cases that are ``part`` of the training, or from the items ``among``.
@@ -82,40 +90,47 @@ class Learner:
         rng = generator_for(self.seed + SALT[part], moment.step)
         chosen = self._chosen(moment.step, part, among)
         items = self.items
-        views = self.views(chosen, rng, widest, self._coarse(moment))
-        return self.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
+        views = self.views(chosen, rng, moment, widest)
+        return self.seen(items.image[chosen], items.target[chosen].float(), chosen, views)
 
     @torch.no_grad()
-    def seen(self, image: Tensor, target: Tensor, strokes: Tensor, views: Views) -> Batch:
-        """Items of the padded size, (B, C, *spatial), (B, K+1, *spatial) and (B, *spatial), seen through ``views``."""
+    def seen(self, image: Tensor, target: Tensor, numbers: Tensor, views: Views) -> Batch:
+        """Images and targets of the padded size, (B, C, *spatial) and (B, K+1, *spatial), seen through ``views``.
+
+        ``numbers`` (B,): the items whose strokes are seen with them.
+        """
         grid = grid_of(views, self.items.spatial, self.items.device)
         clean = sample(image, grid, outside="border")
-        drawn = sample(strokes[:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
+        drawn = sample(self.items.strokes[numbers][:, None].float() + 1, grid, nearest=True)[:, 0].long() - 1
         shaded = shade(clean, views, image.shape[1] - 3 * self.preprocess.position)
-        return Batch(shaded, clean, sample(target, grid), drawn)
+        return Batch(shaded, clean, sample(target, grid), drawn, numbers)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.items.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def follow(self, moment: Moment) -> None:
-        follow(self.teacher, self.student, moment.step, self.settings.momentum)
+    def follow(self, _moment: Moment) -> None:
+        """Average the student, whose own steps count: a teacher may have had the ones before."""
+        follow(self.teacher, self.student, self.followed, self.settings.momentum)
+        self.followed += 1
 
-    def views(self, chosen: Tensor, rng: torch.Generator, widest: float = 1.0, coarse: bool = False) -> Views:
-        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, one size a batch.
+    def views(self, chosen: Tensor, rng: torch.Generator, moment: Moment, widest: float = 1.0) -> Views:
+        """Of the items ``chosen`` (B,): whole, or with ``crops`` of windows about their classes, or either from afar.
 
-        ``coarse``: as much of them, at half resolution.
+        Their size is one for all parts and learners of a run at a step, so that batches can be joined.
         """
         s, divisor = self.settings, self.shape.divisor()
-        window, miss = draw_crop(self.window, divisor, rng, widest) if s.crops else (self.window, None)
+        window, miss = self.window, None
+        if s.crops:
+            window, miss = draw_crop(window, divisor, generator_for(s.seed + CROP_SALT, moment.step), widest)
         half = tuple(max(d, round(n / 2 / d) * d) for n, d in zip(window, divisor, strict=True))
-        seen = half if coarse and half != divisor else window
+        seen = half if self._coarse(moment) and half != divisor else window
         sizes, view = self.items.sizes[chosen], self.view
         views = draw_views(sizes, seen, view.augmentation, rng, s.flips, s.shading, view.rotation, s.elastic)
         views = views if seen == window else from_afar(views, window)
         return views if miss is None else around(views, self._middles()[chosen], miss, rng)
 
     def _coarse(self, moment: Moment) -> bool:
-        """Whether a step sees its slices at half resolution: often at first, never at the end, for all parts alike.
+        """Whether a step sees its slices at half resolution: often at first, never at the end.
 
         Students of ten ACDC patients have 0.02 Dice more on others after a minute, 0.01 after five: such a step takes
         half the time. Volumes are coarse already: students of hippocampi lose 0.005.
@@ -124,7 +139,7 @@ class Learner:
             return False
         fades = (FINE_FROM - moment.fraction) / (FINE_FROM - COARSE_UNTIL)
         chance = self.view.coarse * min(max(fades, 0.0), 1.0)
-        return chance > float(torch.rand(1, generator=generator_for(self.seed + COARSE_SALT, moment.step)))
+        return chance > float(torch.rand(1, generator=generator_for(self.settings.seed + COARSE_SALT, moment.step)))
 
     def _middles(self) -> Tensor:
         """(n, dims): the middle of the foreground of each item's case, found again when the targets are built anew."""
@@ -150,9 +165,9 @@ class Learner:
         return own[torch.stack(chosen)]
 
     def _window(self) -> tuple[int, ...]:
-        """Whole items: the median size of the annotated, up to the next multiple that the network takes."""
+        """Whole items: the median size of the annotated, up to the next that the network takes."""
         median = self.items.sizes[self.items.of("annotated")].median(dim=0).values
-        return tuple(-(-int(n) // d) * d for n, d in zip(median, self.shape.divisor(), strict=True))
+        return window_for(median.tolist(), self.shape.divisor())
 
 
 def levels(settings: TrainSettings, dims: int) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:

@@ -22,7 +22,7 @@ from training_backend.networks.multi_scale_unet import MultiScaleUNet
 HIDDEN = 0.5
 BLOCKS = 6
 NOISE = 0.2
-SALT = 350_377
+SALT = 433_781
 
 
 class ReconstructionTeacher:

@@ -32,7 +32,7 @@ from training_backend.data.preprocess import Preprocess
 from training_backend.engine.checkpoint import Memory, Recalled
 from training_backend.engine.loop import Moment, Stage, Terms, generator_for
 from training_backend.engine.predict import predict
-from training_backend.engine.schedules import sigmoid_ramp, warm_then_linear
+from training_backend.engine.schedules import share_gone, sigmoid_ramp, warm_then_linear
 from training_backend.losses.class_contrast import class_contrast
 from training_backend.losses.mixed_pseudo_labels import mixed_pseudo_labels
 from training_backend.losses.multi_scale_distillation import multi_scale_distillation, pooled
@@ -66,6 +66,7 @@ class Scribble:
             self.learner.optimizer.add_param_group({"params": list(self.second.parameters())})
         sure = ShapeTeaching(confident=CONFIDENT)
         self.shape = ShapeTeacher(self.learner, sure, messenger) if settings.shape > 0 else None
+        self.waits = settings.shape_share if self.shape else 0.0
         self.begins = max(settings.correct_from, self._earliest())
         self.next_round = self.begins
         self._edition = items.edition
@@ -75,7 +76,7 @@ class Scribble:
         """``grow_cut`` until the teacher may speak, then ``self_distillation`` to the end of the budget."""
         learner = self.learner
         if self.shape is not None:
-            yield self.shape.stage(self.settings.shape_share)
+            yield self.shape.stage(self.waits)
             self.shape.examine()
             self.notes = self.shape.notes
         student: nn.Module = learner.student
@@ -84,7 +85,10 @@ class Scribble:
             student = nn.ModuleList([learner.student, self.second])
             parts = [("two_decoders", 1.0, self.label_for_each_other)]
         for name, until, terms in parts:
-            yield Stage(name, until, student, learner.optimizer, warm_then_linear, terms, learner.follow)
+            yield Stage(name, until, student, learner.optimizer, self.rate, terms, learner.follow)
+
+    def rate(self, fraction: float) -> float:
+        return warm_then_linear(share_gone(fraction, self.waits))
 
     def imitate(self, moment: Moment) -> Terms:
         """First stage: strokes by partial CE, everything else by the first belief."""
@@ -134,6 +138,7 @@ class Scribble:
 
     def remember(self, recalled: Recalled) -> None:
         """The target as it had become; it is made anew where the annotation has changed since."""
+        self.learner.remember(recalled)
         if self.shape is not None:
             self.shape.remember(recalled)
         self.next_round = recalled.facts["next_round"]
@@ -166,7 +171,7 @@ class Scribble:
         if s.multi_scale > 0:
             terms["multi_scale"] = ramp * s.multi_scale * multi_scale_distillation(logits, advice, s.temperature)
         if s.contrast > 0:
-            members = membership(batch.strokes, logits[0], advice, seen.features.shape[2:])
+            members = membership(batch.strokes, advice, seen.features.shape[2:])
             terms["contrast"] = (
                 ramp * s.contrast * class_contrast(seen.features.float(), known.features.float(), members)
             )
@@ -215,7 +220,7 @@ class Scribble:
         believed = [items.belief_of(place) for place in places]
         strokes = [items.strokes_of(place) for place in places]
         trust = torch.minimum(learnt(advice, strokes), learnt(advice, [named(belief) for belief in believed]))
-        share = s.correction * min(0.3 + (moment.fraction - self.begins) / 0.4, 1.0)
+        share = s.correction * min(max(0.3 + (moment.fraction - self.begins) / 0.4, 0.0), 1.0)
         for place, belief, word in zip(places, believed, advice, strict=True):
             items.set_target(place, corrected(belief, word, trust, share))
         items.speak()
@@ -229,11 +234,10 @@ def _deep(logits: Tensor, target: Tensor) -> Tensor:
     return soft_cross_entropy(logits, coarse) + soft_dice(logits, coarse)
 
 
-def membership(strokes: Tensor, student: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:
-    """(B, K+1, *size): 1 on strokes of a class, and where the student names it and the teacher is confident."""
-    classes = student.shape[1]
-    confident = teacher.softmax(dim=1).amax(dim=1) > CONFIDENT
-    said = torch.where(confident, student.argmax(dim=1), torch.full_like(strokes, UNSPOKEN))
+def membership(strokes: Tensor, teacher: Tensor, size: torch.Size) -> Tensor:
+    """(B, K+1, *size): 1 on strokes (B, *spatial) of a class, and where the confident teacher's logits name it."""
+    sure, told = teacher.softmax(dim=1).max(dim=1)
+    said = torch.where(sure > CONFIDENT, told, UNSPOKEN)
     owner = torch.where(strokes != UNSPOKEN, strokes, said)
-    hot = F.one_hot(owner.clamp_min(0), classes).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
+    hot = F.one_hot(owner.clamp_min(0), teacher.shape[1]).movedim(-1, 1).float() * (owner != UNSPOKEN)[:, None]
     return pooled(hot, size)

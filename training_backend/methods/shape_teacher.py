@@ -59,6 +59,7 @@ class ShapeTeacher:
         if not how.skips:
             without_skips(self.network)
         self.kept = teacher_of(self.network)
+        self.followed = 0
         rate, decay = learner.settings.learning_rate, learner.settings.weight_decay
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
 
@@ -74,13 +75,15 @@ class ShapeTeacher:
         """Picture in, labels out."""
         batch = self.learner.draw(moment, among=self.own, widest=CLOSE)
         known = confident(batch.target, self.how.confident)
+        picture = self.picture(batch, known, moment.step)
         with self.learner.autocast():
-            logits = self.network(self.picture(batch, known, moment.step))
+            logits = self.network(picture)
         logits = logits.float()
         return {"shape_ce": soft_cross_entropy(logits, known), "shape_dice": soft_dice(logits, known)}
 
-    def follow(self, moment: Moment) -> None:
-        follow(self.kept, self.network, moment.step, self.learner.settings.momentum)
+    def follow(self, _moment: Moment) -> None:
+        follow(self.kept, self.network, self.followed, self.learner.settings.momentum)
+        self.followed += 1
 
     @property
     def trusted(self) -> bool:
@@ -118,8 +121,9 @@ class ShapeTeacher:
         for step, chosen in enumerate(self.aside[:: -(-len(self.aside) // MOST_EXAMINED)].split(self.learner.batch)):
             batch = self._unchanged(chosen)
             known = confident(batch.target, self.how.confident)
+            picture = self.picture(batch, known, step)
             with self.learner.autocast():
-                said = self.kept(self.picture(batch, known, step)).argmax(dim=1)
+                said = self.kept(picture).argmax(dim=1)
             spoken = known.sum(dim=1) > 0
             said, true = said[spoken], known.argmax(dim=1)[spoken]
             both = both + torch.bincount(true[said == true], minlength=len(both))
@@ -137,8 +141,9 @@ class ShapeTeacher:
         ``maps``: what the student's decoder makes of ``batch.image``; ``target`` (B, K+1, *window): what to paint.
         """
         known = confident(target, self.how.confident)
+        picture = self.picture(batch, known, step)
         with torch.no_grad(), self.learner.autocast():
-            taught = self.kept.scales(self.picture(batch, known, step)).maps
+            taught = self.kept.scales(picture).maps
         levels = len(taught) if self.how.all_maps else 1
         counts = known.sum(dim=1, keepdim=True)
         terms = [
@@ -158,7 +163,7 @@ class ShapeTeacher:
         """Items as they are, in the largest window."""
         learner, items = self.learner, self.learner.items
         views = draw_views(items.sizes[chosen], learner.window, 0.0, generator_for(learner.seed, 0))
-        return learner.seen(items.image[chosen], items.target[chosen].float(), items.strokes[chosen], views)
+        return learner.seen(items.image[chosen], items.target[chosen].float(), chosen, views)
 
     def picture(self, batch: Batch, known: Tensor, step: int) -> Tensor:
         """(B, C, *window): every intensity channel painted by class; position channels stay as they are.
@@ -177,10 +182,12 @@ class ShapeTeacher:
 
     def memory(self) -> Memory:
         modules = {"network": self.network, "kept": self.kept}
-        return Memory(modules, {"optimizer": self.optimizer}, facts={"found": self.found}).named("shape")
+        facts = {"found": self.found, "followed": self.followed}
+        return Memory(modules, {"optimizer": self.optimizer}, facts=facts).named("shape")
 
     def remember(self, recalled: Recalled) -> None:
-        self.found = recalled.facts["shape.found"]
+        facts = recalled.under("shape").facts
+        self.found, self.followed = facts["found"], facts["followed"]
 
 
 def _fits(value: Tensor | None, place: Tensor) -> bool:

@@ -55,3 +55,4 @@ class Supervised:
 
     def remember(self, recalled: Recalled) -> None:
         """Nothing beside the learner: the target is the labels."""
+        self.learner.remember(recalled)

@@ -72,6 +72,9 @@ def test_training_writes_a_model_and_label_maps_that_predict_repeats(a_case_fold
     assert predicted.GetSpacing() == given.GetSpacing()
     np.testing.assert_array_equal(sitk.GetArrayFromImage(predicted), sitk.GetArrayFromImage(trained))
     assert json.loads((tmp_path / "p" / "labels.json").read_text())["classes"]["2"]["name"] == "shell"
+    more = str(a_case_folder / "images" / "anna.nii.gz")
+    assert main(["predict", "--model", str(out / "model"), "--images", more, "--out", str(tmp_path / "p")]) == 0
+    assert len(list((tmp_path / "p").iterdir())) == 3
 
 
 def test_supervised_takes_dense_labels_only(a_case_folder, tmp_path, capsys):

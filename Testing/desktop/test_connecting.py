@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 
 import Testing.desktop.needs_qt  # noqa: F401  first
+from slicer_kdseg.protocol.client import BackendClient
 from slicer_kdseg.protocol.local import LocalBackend
 from Testing.desktop.standin.application import Module
 
 Wait = Callable[..., None]
+Draw = Callable[..., None]
 NOWHERE = "127.0.0.1:9"
 KEYRING = """
 import json, pathlib
@@ -138,6 +140,30 @@ def test_the_token_is_kept_where_there_is_a_keyring(
         a_panel.backend.address_entered()
         assert ui.tokenEdit.text == backend.token
     monkeypatch.delitem(sys.modules, "keyring", raising=False)
+
+
+def test_images_stay_on_this_computer_where_that_is_chosen_though_another_one_is_connected(
+    a_panel: Any, wait: Wait, draw: Draw, tmp_path: Path
+) -> None:
+    place, ui = a_panel.workplace, a_panel.backend.ui
+    draw(place.session.annotation, 0, 3, 3, slice(4, 44))
+    draw(place.session.annotation, 1, 3, 13, slice(10, 18))
+    ui.remoteButton.click()
+    with LocalBackend(tmp_path / "other", options=("--no-probe",)) as other:
+        ui.addressEdit.text, ui.tokenEdit.text = other.url, other.token
+        ui.connectButton.click()
+        wait(lambda: place.link.state.stage == "connected")
+        ui.localButton.click()
+        a_panel.train.ui.trainButton.click()
+        wait(lambda: place.session.state.phase == "training", 60)
+        assert place.link.state.runs_locally
+        with BackendClient(other.url, other.token) as client:
+            assert client.jobs() == []
+        ui.remoteButton.click()
+        a_panel.train.cancel()
+        wait(lambda: place.session.state.can_train)
+        a_panel.train.ui.trainButton.click()
+        assert "press Connect" in a_panel.ui.messageLabel.text
 
 
 @pytest.mark.parametrize("keyring", ["raise ImportError('no such package')", "def set_password(*_): raise OSError"])

@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
     files = _files(options.images, options.out)
     model = load_model(options.model, options.device)
+    book = _book(model.labels)
+    _refuse_another_book(options.out, book)
     writable(options.out)
     bar, refused = ProgressBar(), []
     begun = time.monotonic()
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         except KDSegError as error:
             refused.append(error.sentence)
     bar.close()
-    _write_book(options.out, model.labels)
+    _write_book(options.out, book)
     print(f"Wrote {len(files) - len(refused)} label maps and {BOOK} to {options.out}.")
     if refused:
         raise BadRequest(" ".join(refused))
@@ -61,15 +63,26 @@ def _files(paths: list[Path], out: Path) -> list[Path]:
     names = [file.name for file in files]
     if len(set(names)) < len(names):
         raise BadRequest("Two images have the same file name; predict them into different --out folders.")
-    for name in (*names, BOOK):
+    for name in names:
         if (out / name).exists():
             raise BadRequest(f"'{out / name}' is there already; choose another --out folder.")
     return files
 
 
-def _write_book(out: Path, contract: LabelContract) -> None:
+def _book(contract: LabelContract) -> str:
     classes = {str(label.id): {"name": label.name, "color": list(label.color)} for label in contract.foreground}
+    return json.dumps({"classes": classes}, indent=2) + "\n"
+
+
+def _refuse_another_book(out: Path, book: str) -> None:
+    """More images of the same model may come into the same folder."""
+    path = out / BOOK
+    if path.exists() and not (path.is_file() and path.read_text(encoding="utf-8", errors="replace") == book):
+        raise BadRequest(f"'{path}' is there already and names other classes; choose another --out folder.")
+
+
+def _write_book(out: Path, book: str) -> None:
     try:
-        (out / BOOK).write_text(json.dumps({"classes": classes}, indent=2) + "\n", encoding="utf-8")
+        (out / BOOK).write_text(book, encoding="utf-8")
     except OSError as problem:
         raise OutOfSpace(f"'{out / BOOK}' could not be written ({problem.strerror}); free some space.") from None

@@ -73,7 +73,8 @@ class Training:
 
     def run(self) -> None:
         """Everything; returns early, without a candidate, when the user cancels or stops before the first step."""
-        self.desk.emit(StateChanged("preparing", "Preparing the images and asking the first teachers."))
+        teachers = " and asking the first teachers" if self.settings.learns_from == "scribble" else ""
+        self.desk.emit(StateChanged("preparing", f"Preparing the images{teachers}."))
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         self.budget = Budget(self.settings.seconds, self.settings.clock, self.settings.steps)

@@ -54,8 +54,13 @@ class BackendLink:
         self._lines: SimpleQueue[str] = SimpleQueue()
 
     def prefer(self, local: bool) -> None:
-        """Where the next training goes when nothing is connected; a connection is left as it is."""
+        """Where the next training goes; a connection is left as it is until then."""
         self._become(local=local)
+
+    @property
+    def connected_as_chosen(self) -> bool:
+        """A backend is connected, on this computer or on another one as the user wants it."""
+        return self.state.stage == "connected" and self._remote != self.state.local
 
     def look(self, python: BackendPython) -> None:
         """What a local backend with this Python would lack."""

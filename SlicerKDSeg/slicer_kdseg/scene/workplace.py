@@ -151,7 +151,7 @@ class Workplace:
                 labelled=cohort.labelled,
             )
 
-        if self.link.state.stage == "connected":
+        if self.link.connected_as_chosen:
             request()
         elif self.link.state.local:
             self.session.check_annotation(kind)

@@ -60,11 +60,12 @@ class FirstTeachers:
     """Asked again after a correction they keep the nets they had: more voices, steadier answers.
 
     Where stacking has lost it is tried again only once there are ``MANY_MORE`` times the strokes: on abdominal MR the
-    try takes half of the 27 CPU seconds that the first teachers of one case cost a training.
+    try takes half of the 27 CPU seconds that the first teachers of one case cost a training. ``between_slices``: there,
+    and where slices are thick, foreground stays near its shape between annotated slices.
     """
 
-    def __init__(self, classes: int, how: Stacking, seed: int) -> None:
-        self.classes, self.how, self.seed = classes, how, seed
+    def __init__(self, classes: int, how: Stacking, seed: int, between_slices: bool = True) -> None:
+        self.classes, self.how, self.seed, self.between_slices = classes, how, seed, between_slices
         self.nets: list[nn.Module] = []
         self.sparse = False
         self._lost_with = 0.0
@@ -82,7 +83,7 @@ class FirstTeachers:
         if sparse:
             stacked = self._stacked([cases[p] for p in sparse], [believed[p] for p in sparse])
             for place, belief in zip(sparse, stacked, strict=True):
-                leaks = not self.nets and has_thick_slices(cases[place])
+                leaks = self.between_slices and not self.nets and has_thick_slices(cases[place])
                 believed[place] = kept_in_shape(belief, cases[place]) if leaks else belief
         return [_kept_near(belief, case) for belief, case in zip(believed, cases, strict=True)]
 

@@ -40,7 +40,6 @@ class BackendPanel:
         self.widget = widget
         self.ui = slicer.util.childWidgetVariables(widget)
         self._place, self._link = workplace, workplace.link
-        self.ui.finishBox.checked = self._link.let_trainings_finish
         bind(self.ui, BINDINGS, self, workplace.say)
         self._disconnect = workplace.link.changed.connect(self.show)
         settings = qt.QSettings()
@@ -118,6 +117,7 @@ class BackendPanel:
         ui.stopButton.enabled = running
         ui.testButton.enabled = ui.connectButton.enabled = not state.busy
         ui.busyBar.visible = state.busy
+        ui.finishBox.checked = self._link.let_trainings_finish
         ui.cleanUpButton.enabled = ui.sureBox.checked
 
     def close(self) -> None:

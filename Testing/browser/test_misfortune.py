@@ -163,11 +163,15 @@ def test_sending_can_be_cancelled(serve: Callable[..., Served], visit: Callable[
 
 
 @pytest.mark.slow
-def test_a_workspace_that_has_ended_is_said(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+def test_a_workspace_that_has_crashed_is_said_and_names_the_line(
+    serve: Callable[..., Served], visit: Callable[..., User]
+) -> None:
     served = serve()
     user = visit(served)
     user.sees("Open an image to begin")
-    served.close()
+    with pytest.raises(AssertionError, match="The workspace has ended"):
+        served.ask("__import__('signal').raise_signal(11)")
+    assert re.search(r"Segmentation fault.*served\.py", served.log.read_text(), re.DOTALL)
     user.sees(re.compile("The workspace has ended, or does not answer any more"))
     user.shot("ended")
     # What a view still asks, when it is given another size at that moment, is no fault of the page.

@@ -62,7 +62,7 @@ def test_a_reader_corrects_and_rolls_back(
     user.shot("corrected")
     user.page.keyboard.press("Alt+r")
     served.until(f"{CASE}.verdict == 'rejected'")
-    user.sees("1 of 1 cases have a verdict.")
+    user.sees("1 of 1 case has a verdict.")
     report = user.download("Review report (CSV, HTML)", tmp_path)
     table = zipfile.ZipFile(report).read("kdseg_review/kdseg_review.csv").decode()
     assert re.search(r"rejected.*too small", table)

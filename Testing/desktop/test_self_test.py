@@ -31,7 +31,7 @@ def test_the_self_test_goes_through_every_step(
     self_test.run(said.append)
     steps = [line for line in said if not line.startswith(" ")]
     assert [line[0] for line in steps] == list("123456789")
-    assert "1 of 1 cases have a verdict" in steps[7]
+    assert "1 of 1 case has a verdict" in steps[7]
 
 
 def test_the_script_for_slicer_holds_nothing_of_the_stand_in() -> None:

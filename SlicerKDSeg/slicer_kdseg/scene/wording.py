@@ -55,6 +55,10 @@ def verdicts(cases: Sequence[ReviewCase]) -> str:
     if not cases:
         return _("There is no case to review yet.")
     done = sum(case.verdict != "open" for case in cases)
+    if len(cases) == 1:
+        return _("{done} of 1 case has a verdict.").format(done=done)
+    if done == 1:
+        return _("1 of {all} cases has a verdict.").format(all=len(cases))
     return _("{done} of {all} cases have a verdict.").format(done=done, all=len(cases))
 
 

@@ -12,6 +12,7 @@ from Testing.browser.conftest import COUNTING, Served, User
 
 COUNTS = "session.annotation.read().counts"
 OFFSET = "space.views.slices[0].get_slice_value()"
+MESSAGES = "__import__('slicer_kdseg.protocol.messages').protocol.messages"
 WINDOW = "[(node := session.annotation.volume.GetDisplayNode()).GetWindow(), node.GetLevel()]"
 PRESETS = {
     "Soft tissue": [350, 40],
@@ -130,6 +131,12 @@ def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[
     user.tab("Train")
     user.click("Train")
     served.until("session.state.preview_source == 'student'")
+
+    served.ask(f"[session.signals.progressed.emit({MESSAGES}.Progress(n, 0, None, '', {{'ce': 1}})) for n in (1, 2)]")
+    served.ask(f"session.become(held_out={MESSAGES}.HeldOut(2, {{}}, {{}}, 0, 0))")
+    user.sees("No strokes could be kept aside; draw on more slices to have quality measured.")
+    user.page.locator(".kdseg-legend").wait_for()
+    assert user.page.locator(".kdseg-legend").inner_text() == "loss"
 
     display = "session.preview.node.GetDisplayNode()"
     user.page.get_by_label("Outline only").check()

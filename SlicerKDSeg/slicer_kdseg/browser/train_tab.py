@@ -13,7 +13,7 @@ from slicer_kdseg.browser.views import Views
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.backend_state import LinkState, Stage
-from slicer_kdseg.scene.choices import DEVICES, Choices
+from slicer_kdseg.scene.choices import DEVICES, Choices, way_of
 from slicer_kdseg.scene.state import PreviewShown, SessionState
 from slicer_kdseg.scene.wording import happening, quality, time_left
 from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
@@ -161,7 +161,7 @@ class TrainTab:
             busy=state.can_cancel or waits,
             percent=round(100 * state.fraction),
             time_left=time_left(state.seconds_left) if state.phase == "training" else "",
-            quality=quality(state.held_out),
+            quality=quality(state.held_out, of_strokes=way_of(state.method) == "scribble"),
         )
 
     def show_choices(self, choices: Choices) -> None:

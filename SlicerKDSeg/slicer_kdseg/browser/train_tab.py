@@ -91,8 +91,11 @@ class TrainTab:
         self._place.choose(budget=budget)
 
     def choose_others(self, ids: list[str]) -> None:
-        if tuple(ids) != self._place.choices.others:
-            self._place.choose(others=tuple(ids))
+        """Of the images offered; the open one is not among them, and stays chosen if it was."""
+        choices = self._place.choices
+        kept = [id_ for id_ in choices.others if id_ == choices.volume]
+        if {*ids, *kept} != set(choices.others):
+            self._place.choose(others=(*ids, *kept))
 
     def choose_method(self, method: str) -> None:
         self._place.learn_by(method)

@@ -154,6 +154,14 @@ def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[
     user.page.get_by_label("Where it is unsure").check()
     unsure = "scene.GetNodeByID(space.views.slices[0].get_foreground_volume_id() or '')"
     served.until(f"{unsure} is not None and {unsure}.GetAttribute('KDSeg.Role') == 'uncertainty'")
+    user.tab("Review")
+    served.until(f"{unsure} is None")
+    step = served.ask("session.state.preview_step")
+    served.until(f"session.state.preview_step > {step}")
+    assert served.ask(f"{unsure} is None")
+    user.shot("review")
+    user.tab("Train")
+    served.until(f"{unsure} is not None")
     surfaces = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetAttribute('KDSeg.Role') == 'surface']"
     served.until(f"sum(n.GetPolyData().GetNumberOfCells() for n in {surfaces}) > 0")
     assert served.ask(f"[bool(n.GetSaveWithScene()) for n in {surfaces}]") == [False]

@@ -137,7 +137,6 @@ class TrainTab:
 
     def choose_uncertainty(self, wanted: bool) -> None:
         self._place.choose(uncertainty=bool(wanted))
-        self._overlay(bool(wanted))
 
     def start_backend(self) -> None:
         self._place.link.start_local(self._place.python())
@@ -186,6 +185,7 @@ class TrainTab:
         )
         if self._place.session.show_uncertainty != choices.uncertainty:
             self._place.session.show_uncertainty_map(choices.uncertainty)
+            self._views.show_uncertainty(choices.uncertainty)
 
     def show_link(self, link: LinkState) -> None:
         """A backend that has ended, or could not be started, is said, and the button that starts it is shown."""
@@ -210,13 +210,8 @@ class TrainTab:
         self.show(self._place.session.state)
 
     def _arrived(self, shown: PreviewShown) -> None:
-        if shown.source == "student" and self._place.choices.uncertainty:
-            self._overlay(True)
-
-    def _overlay(self, wanted: bool) -> None:
-        node = self._place.unsure_volume()
-        if node is not None:
-            self._views.show_uncertainty(node if wanted else None)
+        if shown.source == "student":
+            self._views.show_uncertainty(self._place.choices.uncertainty)
 
     def _ticked(self) -> None:
         history = self._place.session.history

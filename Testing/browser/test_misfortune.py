@@ -47,6 +47,9 @@ def test_a_reload_and_a_second_tab_find_everything_again(
     user.sees("Send corrections")
     user.sees(re.compile("CTChest4"))
     assert user.page.get_by_role("button", name="Stop", exact=True).first.is_enabled()
+    backend = user.page.get_by_role("status", name="Backend")
+    assert backend.inner_text() == "training"
+    user.shot("reloaded")
     step = served.ask("session.state.preview_step")
     served.until(f"session.state.preview_step > {step}")
     assert served.ask(DRAWN) == drawn
@@ -59,6 +62,7 @@ def test_a_reload_and_a_second_tab_find_everything_again(
     served.until("session.state.phase == 'annotating'")
     assert served.ask("session.state.job_id") == job
     user.sees("Stopped; the best model so far was kept.")
+    assert backend.inner_text() == "backend ready"
     user.shot("stopped-from-another-tab")
 
 

@@ -37,6 +37,7 @@ class TrainShown:
     can_stop: bool = False
     can_cancel: bool = False
     can_make_way: bool = False
+    training: bool = False
     sentence: str = ""
     failure: str = ""
     busy: bool = False
@@ -158,6 +159,7 @@ class TrainTab:
             can_stop=state.can_stop,
             can_cancel=state.can_cancel or waits,
             can_make_way=state.can_make_way,
+            training=state.phase == "training",
             sentence=self._place.link.state.sentence if waits else happening(state),
             failure=state.failure or state.trouble,
             busy=state.can_cancel or waits,

@@ -10,6 +10,8 @@ import pytest
 
 from Testing.browser.conftest import COUNTING, Served, User
 
+BRUSHES = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetName().endswith('BrushModel')]"
+BRUSH_SEEN = f"any(n.GetDisplayNode().GetVisibility() for n in {BRUSHES})"
 COUNTS = "session.annotation.read().counts"
 OFFSET = "space.views.slices[0].get_slice_value()"
 MESSAGES = "__import__('slicer_kdseg.protocol.messages').protocol.messages"
@@ -27,8 +29,15 @@ PRESETS = {
 def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
     served = serve()
     user = visit(served)
-    user.open_sample()
     keyboard = user.page.keyboard
+    user.page.get_by_role("button", name="Open the sample chest CT").focus()
+    keyboard.press("Enter")
+    served.until("space.tools.shown.tool == 'paint'")
+    assert not served.ask(BRUSH_SEEN)
+    user.point(0.5, 0.5)
+    served.until(BRUSH_SEEN)
+    user.page.mouse.move(5, 5)
+    served.until(f"not {BRUSH_SEEN}")
 
     bare = image_at(user, 0.40, 0.475)
     user.stroke(1, (0.35, 0.45), (0.45, 0.50))

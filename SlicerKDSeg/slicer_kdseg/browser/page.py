@@ -61,6 +61,7 @@ class Page:
         )
         keys = bindings(workspace)
         server.trigger("key_pressed")(front.guarded(lambda key: keys[key][1]() if key in keys else None))
+        server.trigger("view_left")(front.guarded(workspace.tools.hide_brush))
         server.state.update(
             {
                 "trame__title": "KDSeg",

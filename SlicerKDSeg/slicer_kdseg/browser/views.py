@@ -231,10 +231,10 @@ class Views:
 
 
 def _overlay(tag: str, name: str) -> None:
-    """Lies over the picture; it names the picture, which the keyboard can reach, for a screen reader."""
+    """Lies over the picture, which the keyboard can reach, and gives it a name for a screen reader."""
     html.Div(
         classes=f"kdseg-view kdseg-view-{tag}",
-        raw_attrs=[f"@vue:mounted=\"window.kdseg.nameView($event.el.parentElement, '{name} view')\""],
+        raw_attrs=[f"@vue:mounted=\"window.kdseg.furnishView($event.el.parentElement, '{name} view')\""],
     )
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from Testing.browser.conftest import COUNTING, Served, User
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
 
 BRUSHES = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetName().endswith('BrushModel')]"
 BRUSH_SEEN = f"any(n.GetDisplayNode().GetVisibility() for n in {BRUSHES})"
@@ -101,6 +105,35 @@ def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..
     user.click("Axial view alone, or all four")
     served.until("space.views.shown.arrangement == 'four'")
     user.shot("light")
+    in_a_narrow_window(user)
+
+
+def in_a_narrow_window(user: User) -> None:
+    """The toolbar takes two lines; where even these are too long, the page can be moved sideways."""
+    name, last = user.page.locator(".kdseg-drawing-name"), user.page.get_by_role("button", name="Fit the views")
+    user.page.set_viewport_size({"width": 1024, "height": 768})
+    assert width(name) > 30
+    assert right_edge(last) <= 1024
+    user.shot("narrow")
+    user.page.set_viewport_size({"width": 700, "height": 600})
+    assert right_edge(last) > 700
+    user.page.locator(".kdseg-brand").hover()
+    user.page.mouse.wheel(1000, 0)
+    user.page.wait_for_function("window.scrollX > 0")
+    assert right_edge(last) <= 700
+    user.shot("narrower")
+
+
+def width(found: Locator) -> float:
+    box = found.bounding_box()
+    assert box is not None
+    return box["width"]
+
+
+def right_edge(found: Locator) -> float:
+    box = found.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"]
 
 
 def image_at(user: User, x: float, y: float) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..
     served.until(f"{COUNTS}.get(1, 0) <= {painted}")
 
     user.click("Add class")
-    served.until("len(session.annotation.contract.foreground) == 2")
+    user.page.locator('[data-class="class 2"] .kdseg-name:focus').press("Enter")
     keyboard.press("p")
     served.until("space.tools.shown.tool == 'paint'")
     user.stroke(2, (0.50, 0.40), (0.55, 0.43))

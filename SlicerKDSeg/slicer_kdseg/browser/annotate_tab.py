@@ -43,12 +43,15 @@ class ClassShown:
 
 @dataclass(frozen=True)
 class AnnotateShown:
+    """``added`` is the segment id of the class that was added just now, whose name is to be written."""
+
     images: tuple[Item, ...] = ()
     image: str = ""
     way: str = "scribble"
     segmentations: tuple[Item, ...] = ()
     finished: str = ""
     classes: tuple[ClassShown, ...] = ()
+    added: str = ""
     problem: str = ""
     next_sentence: str = ""
     grow: bool = False
@@ -109,6 +112,7 @@ class AnnotateTab:
             annotation.add_class(LabelClass(id_, name, rgb_color(COLORS[(id_ - 1) % len(COLORS)])))
         self._tools.choose(annotation.segment_id_of(id_))
         self.refresh()
+        self._become(added=annotation.segment_id_of(id_))
 
     def rename(self, id_: int, name: str) -> None:
         self._front.show_again("annotate")
@@ -188,6 +192,7 @@ class AnnotateTab:
             segmentations=segmentation_items(scene),
             finished=finished.GetID() if finished is not None else "",
             classes=rows,
+            added="",
             problem=problem,
             grow=choices.grow_while_drawing,
             background=choices.automatic_background,

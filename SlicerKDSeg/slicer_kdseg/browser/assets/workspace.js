@@ -31,6 +31,15 @@
   window.kdseg = { ...window.kdseg, furnishView };
 })();
 
+/* A class that was just added: seen in a long list too, and ready to be given its name. */
+(function () {
+  const askForName = (row) => {
+    row.scrollIntoView({ block: "nearest" });
+    row.querySelector(".kdseg-name").select();
+  };
+  window.kdseg = { ...window.kdseg, askForName };
+})();
+
 /* Files: chosen or dropped, sent with progress; made and taken away. The workspace says a sentence when it refuses. */
 (function () {
   let stop = null;

@@ -39,7 +39,7 @@ class Served:
     def __init__(self, root: Path, options: tuple[str, ...] = ()) -> None:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(COUNTING_FOLDER),
+            "PYTHONPATH": os.pathsep.join([str(COUNTING_FOLDER), os.environ.get("PYTHONPATH", "")]),
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
         }

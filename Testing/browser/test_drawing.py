@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from Testing.browser.conftest import COUNTING, Served, User
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+BRUSHES = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetName().endswith('BrushModel')]"
+BRUSH_SEEN = f"any(n.GetDisplayNode().GetVisibility() for n in {BRUSHES})"
 COUNTS = "session.annotation.read().counts"
 OFFSET = "space.views.slices[0].get_slice_value()"
+MESSAGES = "__import__('slicer_kdseg.protocol.messages').protocol.messages"
 WINDOW = "[(node := session.annotation.volume.GetDisplayNode()).GetWindow(), node.GetLevel()]"
 PRESETS = {
     "Soft tissue": [350, 40],
@@ -26,8 +33,15 @@ PRESETS = {
 def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
     served = serve()
     user = visit(served)
-    user.open_sample()
     keyboard = user.page.keyboard
+    user.page.get_by_role("button", name="Open the sample chest CT").focus()
+    keyboard.press("Enter")
+    served.until("space.tools.shown.tool == 'paint'")
+    assert not served.ask(BRUSH_SEEN)
+    user.point(0.5, 0.5)
+    served.until(BRUSH_SEEN)
+    user.page.mouse.move(5, 5)
+    served.until(f"not {BRUSH_SEEN}")
 
     bare = image_at(user, 0.40, 0.475)
     user.stroke(1, (0.35, 0.45), (0.45, 0.50))
@@ -55,7 +69,7 @@ def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..
     served.until(f"{COUNTS}.get(1, 0) <= {painted}")
 
     user.click("Add class")
-    served.until("len(session.annotation.contract.foreground) == 2")
+    user.page.locator('[data-class="class 2"] .kdseg-name:focus').press("Enter")
     keyboard.press("p")
     served.until("space.tools.shown.tool == 'paint'")
     user.stroke(2, (0.50, 0.40), (0.55, 0.43))
@@ -91,6 +105,35 @@ def test_tools_keys_and_classes(serve: Callable[..., Served], visit: Callable[..
     user.click("Axial view alone, or all four")
     served.until("space.views.shown.arrangement == 'four'")
     user.shot("light")
+    in_a_narrow_window(user)
+
+
+def in_a_narrow_window(user: User) -> None:
+    """The toolbar takes two lines; where even these are too long, the page can be moved sideways."""
+    name, last = user.page.locator(".kdseg-drawing-name"), user.page.get_by_role("button", name="Fit the views")
+    user.page.set_viewport_size({"width": 1024, "height": 768})
+    assert width(name) > 30
+    assert right_edge(last) <= 1024
+    user.shot("narrow")
+    user.page.set_viewport_size({"width": 700, "height": 600})
+    assert right_edge(last) > 700
+    user.page.locator(".kdseg-brand").hover()
+    user.page.mouse.wheel(1000, 0)
+    user.page.wait_for_function("window.scrollX > 0")
+    assert right_edge(last) <= 700
+    user.shot("narrower")
+
+
+def width(found: Locator) -> float:
+    box = found.bounding_box()
+    assert box is not None
+    return box["width"]
+
+
+def right_edge(found: Locator) -> float:
+    box = found.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"]
 
 
 def image_at(user: User, x: float, y: float) -> tuple[int, ...]:
@@ -131,6 +174,12 @@ def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[
     user.click("Train")
     served.until("session.state.preview_source == 'student'")
 
+    served.ask(f"[session.signals.progressed.emit({MESSAGES}.Progress(n, 0, None, '', {{'ce': 1}})) for n in (1, 2)]")
+    served.ask(f"session.become(held_out={MESSAGES}.HeldOut(2, {{}}, {{}}, 0, 0))")
+    user.sees("No strokes could be kept aside; draw on more slices to have quality measured.")
+    user.page.locator(".kdseg-legend").wait_for()
+    assert user.page.locator(".kdseg-legend").inner_text() == "loss"
+
     display = "session.preview.node.GetDisplayNode()"
     user.page.get_by_label("Outline only").check()
     served.until(f"not {display}.GetVisibility2DFill()")
@@ -147,6 +196,14 @@ def test_how_the_preview_is_shown(serve: Callable[..., Served], visit: Callable[
     user.page.get_by_label("Where it is unsure").check()
     unsure = "scene.GetNodeByID(space.views.slices[0].get_foreground_volume_id() or '')"
     served.until(f"{unsure} is not None and {unsure}.GetAttribute('KDSeg.Role') == 'uncertainty'")
+    user.tab("Review")
+    served.until(f"{unsure} is None")
+    step = served.ask("session.state.preview_step")
+    served.until(f"session.state.preview_step > {step}")
+    assert served.ask(f"{unsure} is None")
+    user.shot("review")
+    user.tab("Train")
+    served.until(f"{unsure} is not None")
     surfaces = "[n for n in scene.GetNodesByClass('vtkMRMLModelNode') if n.GetAttribute('KDSeg.Role') == 'surface']"
     served.until(f"sum(n.GetPolyData().GetNumberOfCells() for n in {surfaces}) > 0")
     assert served.ask(f"[bool(n.GetSaveWithScene()) for n in {surfaces}]") == [False]

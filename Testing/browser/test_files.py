@@ -69,6 +69,12 @@ def test_what_is_opened_and_taken_away(
     served.until("session.state.phase == 'annotating'")
     user.shot("opened")
     user.choose("Other images", first)
+    user.tab("Annotate")
+    for looked_at in (first, "thorax"):
+        user.choose("Image", looked_at)
+        served.until(f"session.annotation.volume.GetName() == {looked_at!r}")
+    user.tab("Train")
+    user.page.locator(".v-chip").get_by_text(first).wait_for()
     user.tab("Review")
     user.click("Segment other images")
     user.sees("Other images to go: 1")

@@ -47,6 +47,9 @@ def test_a_reload_and_a_second_tab_find_everything_again(
     user.sees("Send corrections")
     user.sees(re.compile("CTChest4"))
     assert user.page.get_by_role("button", name="Stop", exact=True).first.is_enabled()
+    backend = user.page.get_by_role("status", name="Backend")
+    assert backend.inner_text() == "training"
+    user.shot("reloaded")
     step = served.ask("session.state.preview_step")
     served.until(f"session.state.preview_step > {step}")
     assert served.ask(DRAWN) == drawn
@@ -59,6 +62,7 @@ def test_a_reload_and_a_second_tab_find_everything_again(
     served.until("session.state.phase == 'annotating'")
     assert served.ask("session.state.job_id") == job
     user.sees("Stopped; the best model so far was kept.")
+    assert backend.inner_text() == "backend ready"
     user.shot("stopped-from-another-tab")
 
 
@@ -163,11 +167,15 @@ def test_sending_can_be_cancelled(serve: Callable[..., Served], visit: Callable[
 
 
 @pytest.mark.slow
-def test_a_workspace_that_has_ended_is_said(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+def test_a_workspace_that_has_crashed_is_said_and_names_the_line(
+    serve: Callable[..., Served], visit: Callable[..., User]
+) -> None:
     served = serve()
     user = visit(served)
     user.sees("Open an image to begin")
-    served.close()
+    with pytest.raises(AssertionError, match="The workspace has ended"):
+        served.ask("__import__('signal').raise_signal(11)")
+    assert re.search(r"Segmentation fault.*served\.py", served.log.read_text(), re.DOTALL)
     user.sees(re.compile("The workspace has ended, or does not answer any more"))
     user.shot("ended")
     # What a view still asks, when it is given another size at that moment, is no fault of the page.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from Testing.browser.conftest import COUNTING, Served, User
 from Testing.browser.test_files import SAMPLE
@@ -40,7 +42,7 @@ def test_the_keyboard_reaches_what_the_mouse_does(serve: Callable[..., Served], 
     user = visit(served)
     user.open_sample()
     user.click("Add class")
-    served.until("space.tools.shown.name == 'class 2'")
+    expect(user.page.locator('[data-class="class 2"] .kdseg-name')).to_be_focused()
     drawn = user.page.get_by_role("button", name="Draw class 1: no stroke yet")
     drawn.focus()
     user.page.keyboard.press("Tab")
@@ -48,6 +50,42 @@ def test_the_keyboard_reaches_what_the_mouse_does(serve: Callable[..., Served], 
     assert drawn.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
     user.page.keyboard.press("Enter")
     served.until("space.tools.shown.name == 'class 1'")
+
+
+@pytest.mark.slow
+def test_classes_have_names_of_their_own(serve: Callable[..., Served], visit: Callable[..., User]) -> None:
+    served = serve()
+    user = visit(served)
+    user.open_sample()
+    user.rename("class 1", "class 2")
+    user.click("Add class")
+    field = user.page.locator('[data-class="class 3"] .kdseg-name')
+    expect(field).to_be_focused()
+    for refused, words in (("  ", "A class needs a name"), ("Class 2", "Another class is called 'Class 2' already")):
+        field.fill(refused)
+        field.press("Enter")
+        user.sees(re.compile(words))
+        expect(field).to_have_value("class 3")
+        user.shot(words[:7])
+    user.rename("class 3", "heart")
+    expect(user.page.get_by_role("alert")).to_have_count(0)
+    assert served.ask("[row.name for row in space.annotate.shown.classes]") == ["background", "class 2", "heart"]
+
+    names = ["liver", "spleen", "left kidney", "right kidney", "pancreas", "stomach", "aorta", "bladder", "spine"]
+    for name in names:  # added, written and entered, without looking for the row
+        user.click("Add class")
+        expect(user.page.locator(".kdseg-class:last-child .kdseg-name")).to_be_focused()
+        user.page.keyboard.type(name)
+        user.page.keyboard.press("Enter")
+        user.page.locator(f'[data-class="{name}"]').wait_for()
+    expect(user.page.locator('[data-class="spine"]')).to_be_in_viewport(ratio=1)
+    expect(user.page.get_by_label("Add background where it is safe")).to_be_in_viewport(ratio=1)
+    user.page.keyboard.press("e")  # the name is entered, and a key is a key again
+    served.until("space.tools.shown.tool == 'erase'")
+    user.shot("twelve")
+    user.click("Light or dark")
+    user.page.mouse.move(5, 5)
+    user.shot("light")
 
 
 @pytest.mark.slow

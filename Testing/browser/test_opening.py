@@ -40,6 +40,16 @@ def nifti(sides: tuple[int, ...], kind: int = 4, voxels: bytes = b"") -> bytes:
     return bytes(head) + voxels
 
 
+def locked(name: str) -> bytes:
+    """An archive of one file that announces a password."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"secret")
+    content = bytearray(buffer.getvalue())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
 def one_slice(folder: Path, number: int, series: str, **lies: Any) -> Path:
     path = folder / f"{number:03d}"
     meta = FileMetaDataset()
@@ -108,8 +118,10 @@ def test_a_header_that_announces_ten_gigabytes_is_refused(tmp_path: Path, refuse
         ("odd.nii", nifti((0, 0, 0)), "announces"),
         ("picture.png", b"\x89PNG", "does not read"),
         ("notes.nrrd", b"hello", "no NRRD"),
-        ("broken.mrb", b"hello", "cannot be unpacked"),
-        ("broken.zip", b"PK\x03\x04nothing", "cannot be unpacked"),
+        ("broken.mrb", b"hello", "is damaged; send it again"),
+        ("broken.zip", b"PK\x03\x04nothing", "is damaged; send it again"),
+        ("empty.zip", b"", "is damaged; send it again"),
+        ("locked.zip", locked("scan.nrrd"), "pack it again without a password"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

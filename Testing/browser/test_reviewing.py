@@ -12,6 +12,9 @@ import pytest
 from Testing.browser.conftest import COUNTING, Served, User
 
 CASE = "space.review.reviewed[0]"
+NOTE = (
+    "too small at the apex and at the base, the wall between both ventricles is cut, and the papillary muscles are in"
+)
 
 
 @pytest.mark.slow
@@ -56,16 +59,20 @@ def test_a_reader_corrects_and_rolls_back(
     served.until("space.tools.shown.name == 'class 2'")
     user.drag((0.40, 0.35), (0.60, 0.35))
     served.until("any(row.name == 'class 2' and int(row.changed) > 0 for row in space.review.shown.differences)")
-    user.page.get_by_label("Note").fill("too small")
+    user.page.get_by_label("Note").fill(NOTE)
     user.page.get_by_label("Note").press("Enter")
-    served.until(f"{CASE}.note == 'too small'")
+    served.until(f"{CASE}.note == {NOTE!r}")
+    user.sees(re.compile(NOTE))
+    verdict = user.page.locator(".kdseg-case .v-chip")
+    assert verdict.evaluate("chip => chip.scrollWidth <= chip.clientWidth")  # a long note leaves it its place
+    assert user.page.locator(".kdseg-two-lines").evaluate("note => note.scrollHeight > note.clientHeight")
     user.shot("corrected")
     user.page.keyboard.press("Alt+r")
     served.until(f"{CASE}.verdict == 'rejected'")
-    user.sees("1 of 1 cases have a verdict.")
+    user.sees("1 of 1 case has a verdict.")
     report = user.download("Review report (CSV, HTML)", tmp_path)
     table = zipfile.ZipFile(report).read("kdseg_review/kdseg_review.csv").decode()
-    assert re.search(r"rejected.*too small", table)
+    assert re.search(f"rejected.*{NOTE}", table)
 
     assert served.ask("session.state.current_model") == 2
     user.page.get_by_role("button", name="Make model 1 current").click()

@@ -57,7 +57,7 @@ def test_from_the_sample_to_a_segmentation_that_opens_elsewhere(
     user.tab("Review")
     user.click("Accept")
     served.until("space.review.reviewed[0].verdict == 'accepted'")
-    user.sees("1 of 1 cases have a verdict.")
+    user.sees("1 of 1 case has a verdict.")
     user.shot("accepted")
     saved = user.download("Segmentation (.seg.nrrd)", tmp_path)
     model = user.download("Current model (zip)", tmp_path)
@@ -79,7 +79,7 @@ def test_from_the_sample_to_a_segmentation_that_opens_elsewhere(
     elsewhere.until("len(space.review.reviewed) == 1")
     assert elsewhere.ask("voxels(session.annotation.volume, space.review.reviewed[0].prediction)") == before
     other.tab("Review")
-    other.sees("0 of 1 cases have a verdict.")
+    other.sees("0 of 1 case has a verdict.")
     other.shot("reopened")
 
 

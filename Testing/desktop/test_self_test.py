@@ -47,7 +47,7 @@ def test_the_self_test_goes_through_every_step(the_module_in_slicer: Module, tmp
     self_test.run(said.append)
     steps = [line for line in said if not line.startswith(" ")]
     assert [line[0] for line in steps] == list("123456789")
-    assert "1 of 1 cases have a verdict" in steps[7]
+    assert "1 of 1 case has a verdict" in steps[7]
     assert not own.exists(), "what is the user's stays as it is"
     if was_open:
         assert the_module_in_slicer.widget.panel.workplace.link.root == own

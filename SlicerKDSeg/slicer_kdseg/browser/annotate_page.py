@@ -75,18 +75,26 @@ def build(tab: AnnotateTab, front: Front) -> None:
 
 
 def _classes(tab: AnnotateTab, front: Front) -> None:
-    on = front.on
     html.Div(
         "Open an image. A segmentation to draw in is made for it.",
         v_if=("!annotate.ready",),
         classes="kdseg-note",
     )
+    with html.Div(v_if=("annotate.ready",), classes="kdseg-classes"):
+        _class_row(tab, front)
+
+
+def _class_row(tab: AnnotateTab, front: Front) -> None:
+    on = front.on
     with html.Div(
         v_for=("row in annotate.classes",),
         key=("row.segment",),
         classes=("['kdseg-class', {'kdseg-class-chosen': row.segment === tools.segment}]",),
         click=on(tab.draw_class, "row.segment"),
-        raw_attrs=[':data-class="row.name"'],
+        raw_attrs=[
+            ':data-class="row.name"',
+            '@vue:mounted="row.segment === annotate.added && window.kdseg.askForName($event.el)"',
+        ],
     ):
         html.Input(
             type="color",
@@ -104,6 +112,7 @@ def _classes(tab: AnnotateTab, front: Front) -> None:
                     ":aria-label=\"'Name of class ' + row.id\"",
                     f'maxlength="{LONGEST_NAME}"',
                     ':title="row.name"',
+                    '@keydown.enter="$event.target.blur()"',
                 ],
                 classes="kdseg-name",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,12 +43,15 @@ class ClassShown:
 
 @dataclass(frozen=True)
 class AnnotateShown:
+    """``added`` is the segment id of the class that was added just now, whose name is to be written."""
+
     images: tuple[Item, ...] = ()
     image: str = ""
     way: str = "scribble"
     segmentations: tuple[Item, ...] = ()
     finished: str = ""
     classes: tuple[ClassShown, ...] = ()
+    added: str = ""
     problem: str = ""
     next_sentence: str = ""
     grow: bool = False
@@ -98,21 +102,28 @@ class AnnotateTab:
         self.refresh()
 
     def add_class(self) -> None:
-        annotation = self._required()
+        annotation, names = self._required(), self._names()
         taken = {label.id for label in annotation.contract.classes}
         id_ = next((n for n in range(1, UNLABELLED) if n not in taken), None)
         if id_ is None:
             raise BadAnnotation(f"There are {UNLABELLED} classes already; remove one first.")
+        name = next(name for n in itertools.count(id_) if (name := f"class {n}") not in names)
         with self._tools.as_one_step():
-            annotation.add_class(LabelClass(id_, f"class {id_}", rgb_color(COLORS[(id_ - 1) % len(COLORS)])))
+            annotation.add_class(LabelClass(id_, name, rgb_color(COLORS[(id_ - 1) % len(COLORS)])))
         self._tools.choose(annotation.segment_id_of(id_))
         self.refresh()
+        self._become(added=annotation.segment_id_of(id_))
 
     def rename(self, id_: int, name: str) -> None:
-        name = name.strip()[:LONGEST_NAME]
-        if name:
+        self._front.show_again("annotate")
+        before, name = self._required().contract.by_id(id_).name, name.strip()[:LONGEST_NAME]
+        if not name:
+            raise BadAnnotation(f"A class needs a name; this one is still called '{before}'.")
+        if name.casefold() in self._names(without=id_):
+            raise BadAnnotation(f"Another class is called '{name}' already; this one is still called '{before}'.")
+        self._front.say("")
+        if name != before:
             self._describe(id_, name=name)
-        self.refresh()
 
     def recolor(self, id_: int, color: str) -> None:
         self._describe(id_, color=rgb_color(color))
@@ -181,6 +192,7 @@ class AnnotateTab:
             segmentations=segmentation_items(scene),
             finished=finished.GetID() if finished is not None else "",
             classes=rows,
+            added="",
             problem=problem,
             grow=choices.grow_while_drawing,
             background=choices.automatic_background,
@@ -233,6 +245,10 @@ class AnnotateTab:
                 )
             )
         return tuple(rows)
+
+    def _names(self, without: int | None = None) -> set[str]:
+        """Of the classes, in small letters."""
+        return {label.name.casefold() for label in self._required().contract.classes if label.id != without}
 
     def _describe(self, id_: int, **changes: Any) -> None:
         annotation = self._required()

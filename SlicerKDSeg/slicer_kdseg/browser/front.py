@@ -38,6 +38,10 @@ class Front:
             self._shown[name] = shown
             self.server.state[name] = asdict(shown)
 
+    def show_again(self, name: str) -> None:
+        """Also what is equal: somebody has written over it in the page, and it may have been refused."""
+        self.server.state.dirty(name)
+
     def say(self, sentence: str) -> None:
         self.server.state.message = sentence
 

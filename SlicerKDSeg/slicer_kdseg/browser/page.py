@@ -61,6 +61,7 @@ class Page:
         )
         keys = bindings(workspace)
         server.trigger("key_pressed")(front.guarded(lambda key: keys[key][1]() if key in keys else None))
+        server.trigger("view_left")(front.guarded(workspace.tools.hide_brush))
         server.state.update(
             {
                 "trame__title": "KDSeg",
@@ -96,8 +97,8 @@ class Page:
             html.Span("{{ desk.image }}", classes="kdseg-image")
             v3.VSpacer()
             with html.Span(classes="kdseg-chip", raw_attrs=['role="status"', 'aria-label="Backend"']):
-                html.Span(classes=("['kdseg-light', link.connected ? 'kdseg-on' : link.busy ? 'kdseg-wait' : '']",))
-                html.Span("{{ link.connected ? 'backend ready' : link.busy ? 'backend starting' : 'no backend' }}")
+                html.Span(classes=(f"['kdseg-light', {_of_backend('kdseg-trains', 'kdseg-on', 'kdseg-wait', '')}]",))
+                html.Span(f"{{{{ {_of_backend('training', 'backend ready', 'backend starting', 'no backend')} }}}}")
             icon_button("mdi-keyboard-outline", "Keys", "keys_dialog = true")
             turn = on(self._turn_light)
             icon_button(("theme === 'dark' ? 'mdi-weather-sunny' : 'mdi-weather-night'",), "Light or dark", turn)
@@ -220,3 +221,8 @@ class Page:
     def _turn_light(self) -> None:
         state = self._space.server.state
         state.theme = "light" if state.theme == "dark" else "dark"
+
+
+def _of_backend(trains: str, ready: str, starts: str, none: str) -> str:
+    """An expression that is one of these words."""
+    return f"link.connected ? (train.training ? '{trains}' : '{ready}') : link.busy ? '{starts}' : '{none}'"

@@ -78,10 +78,15 @@ def _cases(tab: ReviewTab, front: Front) -> None:
     ):
         with html.Span(classes="kdseg-class-words"):
             html.Span("{{ row.image }}")
-            html.Span("{{ row.prediction }}{{ row.note ? ' · ' + row.note : '' }}", classes="kdseg-coverage")
+            html.Span(
+                "{{ row.prediction }}{{ row.note ? ' · ' + row.note : '' }}",
+                classes="kdseg-coverage kdseg-two-lines",
+                raw_attrs=[':title="row.note"'],
+            )
         v3.VChip(
             "{{ row.verdict }}",
             size="small",
+            classes="kdseg-verdict",
             color=("({accepted: 'success', corrected: 'primary', rejected: 'error'})[row.verdict]",),
         )
 

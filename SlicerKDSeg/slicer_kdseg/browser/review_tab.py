@@ -121,6 +121,7 @@ class ReviewTab:
         """The tab is seen. The first case is looked at if none was."""
         self._tools.let_go()
         self._show_strokes(False)
+        self._views.hide_uncertainty(True)
         self.refresh()
         if self.shown.chosen:
             self.choose(self.shown.chosen)
@@ -134,6 +135,7 @@ class ReviewTab:
             if case.reviewed is not None and case.reviewed.GetDisplayNode() is not None:
                 case.reviewed.GetDisplayNode().SetVisibility(False)
         self._show_strokes(True)
+        self._views.hide_uncertainty(False)
 
     def tick(self) -> None:
         self._errands.drain()

@@ -109,7 +109,13 @@ class Tools:
         effect = self.editor.set_active_effect_type(EFFECTS[tool])
         for node in _brush_models(effect, self._scene):
             node.GetDisplayNode().SetVisibility3D(False)
+        self.hide_brush()
         self._become(tool=tool)
+
+    def hide_brush(self) -> None:
+        """Until the mouse moves over a view: where nobody points, its ring would look like a finding."""
+        for node in _brush_models(self.editor.active_effect, self._scene):
+            node.SetDisplayVisibility(False)
 
     def choose(self, segment: str) -> None:
         self.editor.set_active_segment_id(segment)

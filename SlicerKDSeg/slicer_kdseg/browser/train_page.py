@@ -145,7 +145,7 @@ def _state(tab: TrainTab, front: Front) -> None:
         plot.add_child(PLOT)
         with html.Div(classes="kdseg-legend"):
             for name, words in CURVE_NAMES.items():
-                html.Span(words, classes=f"kdseg-legend-{name}")
+                html.Span(words, v_if=(f"train.curves.{name}",), classes=f"kdseg-legend-{name}")
 
 
 def _preview(tab: TrainTab, front: Front) -> None:

@@ -13,7 +13,7 @@ from slicer_kdseg.browser.views import Views
 from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.backend_state import LinkState, Stage
-from slicer_kdseg.scene.choices import DEVICES, Choices
+from slicer_kdseg.scene.choices import DEVICES, Choices, way_of
 from slicer_kdseg.scene.state import PreviewShown, SessionState
 from slicer_kdseg.scene.wording import happening, quality, time_left
 from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
@@ -37,6 +37,7 @@ class TrainShown:
     can_stop: bool = False
     can_cancel: bool = False
     can_make_way: bool = False
+    training: bool = False
     sentence: str = ""
     failure: str = ""
     busy: bool = False
@@ -91,8 +92,11 @@ class TrainTab:
         self._place.choose(budget=budget)
 
     def choose_others(self, ids: list[str]) -> None:
-        if tuple(ids) != self._place.choices.others:
-            self._place.choose(others=tuple(ids))
+        """Of the images offered; the open one is not among them, and stays chosen if it was."""
+        choices = self._place.choices
+        kept = [id_ for id_ in choices.others if id_ == choices.volume]
+        if {*ids, *kept} != set(choices.others):
+            self._place.choose(others=(*ids, *kept))
 
     def choose_method(self, method: str) -> None:
         self._place.learn_by(method)
@@ -134,7 +138,6 @@ class TrainTab:
 
     def choose_uncertainty(self, wanted: bool) -> None:
         self._place.choose(uncertainty=bool(wanted))
-        self._overlay(bool(wanted))
 
     def start_backend(self) -> None:
         self._place.link.start_local(self._place.python())
@@ -156,12 +159,13 @@ class TrainTab:
             can_stop=state.can_stop,
             can_cancel=state.can_cancel or waits,
             can_make_way=state.can_make_way,
+            training=state.phase == "training",
             sentence=self._place.link.state.sentence if waits else happening(state),
             failure=state.failure or state.trouble,
             busy=state.can_cancel or waits,
             percent=round(100 * state.fraction),
             time_left=time_left(state.seconds_left) if state.phase == "training" else "",
-            quality=quality(state.held_out),
+            quality=quality(state.held_out, of_strokes=way_of(state.method) == "scribble"),
         )
 
     def show_choices(self, choices: Choices) -> None:
@@ -183,6 +187,7 @@ class TrainTab:
         )
         if self._place.session.show_uncertainty != choices.uncertainty:
             self._place.session.show_uncertainty_map(choices.uncertainty)
+            self._views.show_uncertainty(choices.uncertainty)
 
     def show_link(self, link: LinkState) -> None:
         """A backend that has ended, or could not be started, is said, and the button that starts it is shown."""
@@ -207,13 +212,8 @@ class TrainTab:
         self.show(self._place.session.state)
 
     def _arrived(self, shown: PreviewShown) -> None:
-        if shown.source == "student" and self._place.choices.uncertainty:
-            self._overlay(True)
-
-    def _overlay(self, wanted: bool) -> None:
-        node = self._place.unsure_volume()
-        if node is not None:
-            self._views.show_uncertainty(node if wanted else None)
+        if shown.source == "student":
+            self._views.show_uncertainty(self._place.choices.uncertainty)
 
     def _ticked(self) -> None:
         history = self._place.session.history

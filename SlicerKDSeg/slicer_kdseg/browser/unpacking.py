@@ -27,7 +27,9 @@ def unpack(archive: Path, folder: Path, stopped: Callable[[], bool] = lambda: Fa
             members = [member for member in opened.infolist() if not member.is_dir()]
             _judge(archive, members)
             return [_extract(opened, member, folder, archive, stopped) for member in members]
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise BadImage(f"'{archive.name}' is no zip archive, or is damaged; send it again.") from None
+    except (NotImplementedError, RuntimeError) as error:
         raise BadImage(f"'{archive.name}' cannot be unpacked ({error}); pack it again without a password.") from None
     except OSError as error:
         raise OutOfSpace(f"'{archive.name}' could not be unpacked here ({error.strerror}); free some space.") from None

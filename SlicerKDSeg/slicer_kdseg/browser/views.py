@@ -60,6 +60,7 @@ class Views:
         self._parts, self._front = parts, front
         self.shown = ViewsShown()
         self.volume: Any | None = None
+        self._unsure, self._unsure_hidden = False, False
         self._fitted = False
         self._fitted_views: dict[str, Fitted] = {}
         register_rca_factories(
@@ -98,7 +99,7 @@ class Views:
             self._fit(view)
         self._fitted = False
         self.choose_window("Automatic")
-        self.show_uncertainty(None)
+        self._show_uncertainty()
 
     def found_again(self) -> None:
         """After a scene was opened: views show its labels only once they come into the layout anew."""
@@ -141,11 +142,15 @@ class Views:
                 VolumeWindowLevel.set_volume_node_window_level(self.volume, *preset)
         self._become(window=name)
 
-    def show_uncertainty(self, node: Any | None) -> None:
-        """As the foreground of the slice views; None takes it away."""
-        self._parts.display_manager.show_volume_in_slice_foreground(node)
-        for view in self.slices:
-            view.set_foreground_opacity(uncertainty.OPACITY if node is not None else 0.0)
+    def show_uncertainty(self, wanted: bool) -> None:
+        """Of the image that is seen, if the student has said so yet; asked again, it finds what has come since."""
+        self._unsure = wanted
+        self._show_uncertainty()
+
+    def hide_uncertainty(self, hidden: bool) -> None:
+        """It lies over what is judged; what is wanted is remembered."""
+        self._unsure_hidden = hidden
+        self._show_uncertainty()
 
     def step(self, slices: int, tag: str = "Red") -> None:
         """``slices`` on, in the view with this tag."""
@@ -208,6 +213,14 @@ class Views:
         number = min(max(round((offset - low) / step) + 1, 1), count) if step > 0 else 1
         self._front.show(key, SliceShown(number, count, offset, low, high, step))
 
+    def _show_uncertainty(self) -> None:
+        """As the foreground of the slice views."""
+        wanted = self._unsure and not self._unsure_hidden
+        node = uncertainty.find_uncertainty(self._parts.scene, self.volume) if wanted else None
+        self._parts.display_manager.show_volume_in_slice_foreground(node)
+        for view in self.slices:
+            view.set_foreground_opacity(uncertainty.OPACITY if node is not None else 0.0)
+
     def _fit(self, view: SliceView) -> None:
         view.fit_view_to_content()
         self._fitted_views[view.get_singleton_tag()] = Fitted.now(view)
@@ -218,10 +231,10 @@ class Views:
 
 
 def _overlay(tag: str, name: str) -> None:
-    """Lies over the picture; it names the picture, which the keyboard can reach, for a screen reader."""
+    """Lies over the picture, which the keyboard can reach, and gives it a name for a screen reader."""
     html.Div(
         classes=f"kdseg-view kdseg-view-{tag}",
-        raw_attrs=[f"@vue:mounted=\"window.kdseg.nameView($event.el.parentElement, '{name} view')\""],
+        raw_attrs=[f"@vue:mounted=\"window.kdseg.furnishView($event.el.parentElement, '{name} view')\""],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import sys
 import tempfile
@@ -72,6 +73,7 @@ class Workspace:
 
     def run(self, port: int = 0, ready: Callable[[str], object] = print) -> None:
         """Serve until it is ended; ``ready`` gets the address that opens once."""
+        faulthandler.enable()  # a crash inside of VTK then names the line that led there, where errors are printed
         try:
             self.begin(port, ready, "main")
         finally:

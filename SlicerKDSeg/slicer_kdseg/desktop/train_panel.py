@@ -14,7 +14,7 @@ from slicer_kdseg.protocol.method_settings import SETTINGS
 from slicer_kdseg.protocol.settings import preset_names
 from slicer_kdseg.scene.backend_state import LinkState
 from slicer_kdseg.scene.charting import LearningChart
-from slicer_kdseg.scene.choices import DEVICES, Choices
+from slicer_kdseg.scene.choices import DEVICES, Choices, way_of
 from slicer_kdseg.scene.state import SessionState
 from slicer_kdseg.scene.wording import happening, quality, time_left
 from slicer_kdseg.scene.workplace import ONE_CASE, STROKES, Workplace
@@ -129,7 +129,7 @@ class TrainPanel:
         ui.progressBar.visible = state.can_cancel or waits
         ui.progressBar.value = round(100 * state.fraction)
         ui.timeLabel.text = time_left(state.seconds_left) if state.phase == "training" else ""
-        ui.qualityLabel.text = quality(state.held_out)
+        ui.qualityLabel.text = quality(state.held_out, of_strokes=way_of(state.method) == "scribble")
         if state.trouble and not self._troubled:
             ui.backendArea.collapsed = False  # address and buttons to go on with are in there
         self._troubled = bool(state.trouble)

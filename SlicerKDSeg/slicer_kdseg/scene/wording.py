@@ -28,12 +28,13 @@ def time_left(seconds: float | None) -> str:
     return _("{minutes} min {rest} s left").format(minutes=minutes, rest=rest)
 
 
-def quality(held: HeldOut | None) -> str:
-    """How good it is, on what it never saw."""
+def quality(held: HeldOut | None, of_strokes: bool = False) -> str:
+    """How good it is, on what it never saw. ``of_strokes``: it learns from strokes, and some were to be kept aside."""
     if held is None:
         return _("Quality is measured on strokes that are kept aside, and nothing is measured yet.")
-    if not held.student:  # a method that learns from finished segmentations keeps no strokes aside
-        return ""
+    if not held.student:
+        few = _("No strokes could be kept aside; draw on more slices to have quality measured.")
+        return few if of_strokes else ""
     student, growcut = round(100 * held.student_mean), round(100 * held.growcut_mean)
     return _("On strokes kept aside: student {student} %, grow-cut {growcut} %.").format(
         student=student, growcut=growcut
@@ -55,6 +56,10 @@ def verdicts(cases: Sequence[ReviewCase]) -> str:
     if not cases:
         return _("There is no case to review yet.")
     done = sum(case.verdict != "open" for case in cases)
+    if len(cases) == 1:
+        return _("{done} of 1 case has a verdict.").format(done=done)
+    if done == 1:
+        return _("1 of {all} cases has a verdict.").format(all=len(cases))
     return _("{done} of {all} cases have a verdict.").format(done=done, all=len(cases))
 
 

@@ -17,6 +17,29 @@
   });
 })();
 
+/* A view's picture: it has a name, and says when the mouse has left it, after the last move that was held back. */
+(function () {
+  const LAST_MOVE_MILLISECONDS = 50;
+  const furnishView = (element, name) => {
+    const picture = element.querySelector(".remote-controlled-area");
+    if (!picture) return requestAnimationFrame(() => furnishView(element, name));
+    picture.setAttribute("role", "application");
+    picture.setAttribute("aria-label", name);
+    picture.addEventListener("pointerleave", () =>
+      setTimeout(() => window.trame.trigger("view_left"), LAST_MOVE_MILLISECONDS));
+  };
+  window.kdseg = { ...window.kdseg, furnishView };
+})();
+
+/* A class that was just added: seen in a long list too, and ready to be given its name. */
+(function () {
+  const askForName = (row) => {
+    row.scrollIntoView({ block: "nearest" });
+    row.querySelector(".kdseg-name").select();
+  };
+  window.kdseg = { ...window.kdseg, askForName };
+})();
+
 /* Files: chosen or dropped, sent with progress; made and taken away. The workspace says a sentence when it refuses. */
 (function () {
   let stop = null;
@@ -57,18 +80,12 @@
       done();
     }
   };
-  const nameView = (element, name) => {
-    const picture = element.querySelector(".remote-controlled-area");
-    if (!picture) return requestAnimationFrame(() => nameView(element, name));
-    picture.setAttribute("role", "application");
-    picture.setAttribute("aria-label", name);
-  };
   window.kdseg = {
+    ...window.kdseg,
     pick: () => document.getElementById("kdseg-files").click(),
     upload: (input) => { send([...input.files]); input.value = ""; },
     download,
     cancel: () => stop && stop(),
-    nameView,
   };
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {

@@ -17,7 +17,6 @@ from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.jobs.examiner import Examiner
 from training_backend.jobs.material import Material
 from training_backend.jobs.training_case import TrainingCase
-from training_backend.methods.between_slices import kept_in_shape
 from training_backend.methods.first_teachers import FirstTeachers, Stacking
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
@@ -107,40 +106,9 @@ def test_stacking_finds_the_thin_bones_that_growing_loses():
 
 def test_stacking_that_does_not_win_leaves_the_votes():
     image, labels = phantom((20, 48, 48))
-    case = Seen(image, annotate(labels, seed=0, every=4), (1.0, 1.0, 1.0))
+    case = Seen(image, annotate(labels, seed=0, every=4), SPACING)
     (belief,) = FirstTeachers(4, Stacking(win=0.0), seed=0).believe([case])
     assert np.array_equal(belief.numpy(), votes(case, 4))
-
-
-def test_through_thick_slices_the_votes_do_not_leave_the_shape_between_annotated_slices():
-    image, strokes = np.zeros((9, 64, 64), np.float32), np.full((9, 64, 64), UNLABELLED, np.uint8)
-    image[:, 10:30, 10:30] = 100
-    image[2:7, 10:30, 30:60] = 100  # a neighbour that looks alike, on slices without strokes
-    for z in (1, 7):
-        strokes[z, 20, 12:28], strokes[z, 5, 5:60] = 1, 0
-    thick = Seen(image, strokes, SPACING)
-    (belief,) = FirstTeachers(2, Stacking(win=0.0), seed=0).believe([thick])
-    assert (votes(thick, 2)[1, 4, 12:21, 50] > 0).all(), "it leaks there"
-    assert (belief[1, 4, 12:21, 50] == 0).all()
-    assert (belief[0, 4, 12:21, 50] == 1).all()
-    assert (belief[1, 1:8, 12:21, 12:28] > 0.9).all()
-    thin = replace(thick, spacing_mm=(1.0, 1.0, 1.0))
-    (belief,) = FirstTeachers(2, Stacking(win=0.0), seed=0).believe([thin])
-    assert (belief[1, 4, 12:21, 50] > 0).all()
-
-
-def test_a_class_that_one_of_two_annotated_slices_does_not_show_shrinks_to_nothing():
-    image, strokes = np.zeros((9, 64, 64), np.float32), np.full((9, 64, 64), UNLABELLED, np.uint8)
-    image[:, 12:52, 12:52] = 100
-    strokes[0, 32, 14:50] = 1
-    strokes[8, 32, 14:50] = 2
-    strokes[(0, 8), 4, 5:60] = 0
-    belief = torch.zeros(3, 9, 64, 64)
-    belief[1] = 1.0
-    kept = kept_in_shape(belief, Seen(image, strokes, (3.0, 1.0, 1.0)))[1, :, 20:28, 24:40]
-    assert (kept[:4] == 1).all()
-    assert (kept[7:] == 0).all()
-    assert torch.equal(belief.sum(dim=0), torch.ones(9, 64, 64))
 
 
 def test_stacking_that_has_lost_is_tried_again_with_many_more_strokes_only(monkeypatch):

@@ -57,7 +57,6 @@ BASELINES = (
 )
 ABLATIONS = (
     Variant("without_votes", "scribble", {"first_teachers": "growcut"}),
-    Variant("without_between_slices", "scribble", {"between_slices": False}),
     Variant("without_correction", "scribble", {"correction": 0.0}),
     Variant("without_unlabelled", "scribble", {"unlabelled": 0.0}),
     Variant("without_cut_mix", "scribble", {"cut_mix": False}),

@@ -54,8 +54,7 @@ class Material:
         self._ids = np.array(labels.ids, np.uint8)
         self._channel_of = np.full(256, -1)
         self._channel_of[self._ids] = np.arange(len(self._ids))
-        in_shape = isinstance(settings, ScribbleSettings) and settings.between_slices
-        self._teachers = FirstTeachers(len(self._ids), Stacking(), settings.seed, in_shape)
+        self._teachers = FirstTeachers(len(self._ids), Stacking(), settings.seed)
         own = [case for case in cases if case.part == "annotated"]
         shapes, spacings = [case.image.shape for case in own], [spacing_mm(case.affine) for case in own]
         across = preprocess.slice_axis(shapes, spacings)

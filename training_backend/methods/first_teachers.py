@@ -24,7 +24,6 @@ from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED
 from training_backend.data.appearance import appearance
 from training_backend.data.growcut import near
 from training_backend.engine.loop import generator_for
-from training_backend.methods.between_slices import has_thick_slices, kept_in_shape
 from training_backend.methods.votes import Seen, mostly_annotated, votes
 
 CHUNK = 65_536
@@ -60,12 +59,11 @@ class FirstTeachers:
     """Asked again after a correction they keep the nets they had: more voices, steadier answers.
 
     Where stacking has lost it is tried again only once there are ``MANY_MORE`` times the strokes: on abdominal MR the
-    try takes half of the 27 CPU seconds that the first teachers of one case cost a training. ``between_slices``: there,
-    and where slices are thick, foreground stays near its shape between annotated slices.
+    try takes half of the 27 CPU seconds that the first teachers of one case cost a training.
     """
 
-    def __init__(self, classes: int, how: Stacking, seed: int, between_slices: bool = True) -> None:
-        self.classes, self.how, self.seed, self.between_slices = classes, how, seed, between_slices
+    def __init__(self, classes: int, how: Stacking, seed: int) -> None:
+        self.classes, self.how, self.seed = classes, how, seed
         self.nets: list[nn.Module] = []
         self.sparse = False
         self._lost_with = 0.0
@@ -83,8 +81,7 @@ class FirstTeachers:
         if sparse:
             stacked = self._stacked([cases[p] for p in sparse], [believed[p] for p in sparse])
             for place, belief in zip(sparse, stacked, strict=True):
-                leaks = self.between_slices and not self.nets and has_thick_slices(cases[place])
-                believed[place] = kept_in_shape(belief, cases[place]) if leaks else belief
+                believed[place] = belief
         return [_kept_near(belief, case) for belief, case in zip(believed, cases, strict=True)]
 
     def _stacked(self, cases: Sequence[Seen], cast: Sequence[Tensor]) -> list[Tensor]:

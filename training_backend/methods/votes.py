@@ -48,25 +48,20 @@ def votes(case: Seen, classes: int) -> np.ndarray:
 
 
 def mostly_annotated(case: Seen) -> bool:
-    return bool(len(annotated_slices(case.strokes)) >= MOSTLY_ANNOTATED * len(case.strokes))
+    return bool(_tells_apart(case.strokes).mean() >= MOSTLY_ANNOTATED)
 
 
-def annotated_slices(strokes: np.ndarray) -> np.ndarray:
-    """Which slices show strokes of two labels or more, so that something can grow in them."""
-    return np.flatnonzero([len(np.unique(part[part != UNLABELLED])) >= 2 for part in strokes])
-
-
-def grown_alone(case: Seen, z: int, robust: bool = False) -> np.ndarray:
-    """(H, W): slice ``z`` grown by itself, thrice on itself because the filter wants depth."""
-    image, strokes = (np.repeat(array[z : z + 1], 3, axis=0) for array in (case.image, case.strokes))
-    return growcut_near(image, strokes, robust=robust)[1]
+def _tells_apart(strokes: np.ndarray) -> np.ndarray:
+    """(D,) bool: whether a slice shows strokes of two labels or more."""
+    return np.array([len(np.unique(part[part != UNLABELLED])) >= 2 for part in strokes])
 
 
 def _slice_by_slice(case: Seen, otherwise: np.ndarray) -> np.ndarray:
-    """Every annotated slice grown by itself."""
+    """Every slice with two labels or more grown by itself, thrice on itself because the filter wants depth."""
     labels = otherwise.copy()
-    for z in annotated_slices(case.strokes):
-        grown = grown_alone(case, z)
+    for z in np.flatnonzero(_tells_apart(case.strokes)):
+        image, strokes = (np.repeat(array[z : z + 1], 3, axis=0) for array in (case.image, case.strokes))
+        grown = growcut_near(image, strokes)[1]
         labels[z] = np.where(grown == UNLABELLED, otherwise[z], grown)
     return labels
 

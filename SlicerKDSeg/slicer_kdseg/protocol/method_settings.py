@@ -86,7 +86,6 @@ class ScribbleSettings(TrainSettings):
     coarse_for_several: ClassVar[float] = 0.75
 
     first_teachers: Literal["all", "growcut", "none"] = setting("all", hint="who labels what the strokes leave open")
-    between_slices: bool = setting(True, hint="through thick slices they stay near the shape of the annotated ones")
     partial_ce: float = setting(0.3, 0, 100)
     class_balance: float = setting(0.0, 0, 1, "exponent of the inverse class frequency as class weight")
     correct_from: float = setting(0.4, 0, 1, "share of the budget after which the teacher corrects the target")

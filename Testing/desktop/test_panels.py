@@ -468,15 +468,20 @@ def test_review_by_buttons(
     the_review_module.leave()
 
 
+def correcting(panel: Any, scene: Any, volume: Any) -> Any:
+    """The review's widgets after a click on Correct; the copy is on its way."""
+    predicted(scene, volume)
+    panel.ui.tabs.currentIndex = 2
+    panel.review.ui.nextButton.click()
+    panel.review.ui.correctButton.click()
+    return panel.review.ui
+
+
 @pytest.mark.parametrize("elsewhere", ["in another tab", "in another module"])
 def test_a_copy_that_arrives_while_nobody_sees_it_leaves_the_mouse_alone(
     a_panel: Any, the_module: Module, a_desktop: Desktop, a_volume: Any, wait: Wait, elsewhere: str
 ) -> None:
-    predicted(a_desktop.scene, a_volume)
-    a_panel.ui.tabs.currentIndex = 2
-    ui = a_panel.review.ui
-    ui.nextButton.click()
-    ui.correctButton.click()
+    ui = correcting(a_panel, a_desktop.scene, a_volume)
     if elsewhere == "in another tab":
         a_panel.ui.tabs.currentIndex = 0
     else:
@@ -531,11 +536,7 @@ def ras_bounds(volume: Any) -> list[float]:
 def test_a_closed_scene_leaves_no_keys_of_the_editor_behind(
     a_panel: Any, a_desktop: Desktop, a_volume: Any, wait: Wait
 ) -> None:
-    predicted(a_desktop.scene, a_volume)
-    a_panel.ui.tabs.currentIndex = 2
-    ui = a_panel.review.ui
-    ui.nextButton.click()
-    ui.correctButton.click()
+    ui = correcting(a_panel, a_desktop.scene, a_volume)
     editor = unwrap(ui.reviewEditor)
     wait(lambda: editor.shortcuts)
     a_desktop.scene.Clear(False)

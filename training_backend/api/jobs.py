@@ -17,8 +17,7 @@ router = APIRouter(prefix="/v1/jobs")
 def start(backend: TheBackend, body: JsonBody) -> dict[str, Any]:
     request = wire.from_json(JobRequest, body)
     backend.check_device(settings.resolve(request.method, request.preset, request.settings).device)
-    status = backend.store.add_job(request, backend.runner.waits_for(request.method))
-    status = backend.runner.placed(status)
+    status = backend.runner.placed(backend.store.add_job(request, backend.runner.waits_for(request.method)))
     backend.runner.wake()
     return wire.to_json(status)
 

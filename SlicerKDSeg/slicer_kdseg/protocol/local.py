@@ -25,6 +25,7 @@ from slicer_kdseg.protocol.words import tr as _
 
 START_SECONDS = 60.0
 LOOK_SECONDS = 2.0
+NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
 FINISH = b"finish\n"
 LEFT = "left_running.json"  # address and token, readable by its owner only
 
@@ -55,7 +56,7 @@ class LocalBackend:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     env=None if environment is None else dict(environment),
-                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                    creationflags=NO_WINDOW,
                 )
             except OSError as error:
                 raise BackendUnreachable(

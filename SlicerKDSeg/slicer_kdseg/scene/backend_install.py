@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.local import NO_WINDOW
 from slicer_kdseg.protocol.words import tr as _
-from slicer_kdseg.scene.backend_python import NO_WINDOW, BackendPython
+from slicer_kdseg.scene.backend_python import BackendPython
 
 LAST_LINES = 4
 PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input")

@@ -27,6 +27,7 @@ from slicer_kdseg.scene.backend_state import LinkState, Stage
 from slicer_kdseg.scene.errands import Errands
 from slicer_kdseg.scene.signals import Signal
 
+Running = LocalBackend | LeftBackend
 DELETE_SECONDS = 10.0  # workers that are just ending still hold files
 
 
@@ -42,10 +43,8 @@ class BackendLink:
         self.let_trainings_finish = False
         self.ends_with_slicer = False
         self._options = tuple(options)
-        self._local: LocalBackend | LeftBackend | None = None
-        self._started: list[
-            LocalBackend | LeftBackend
-        ] = []  # all that were ever, the one that nobody has been told of included
+        self._local: Running | None = None
+        self._started: list[Running] = []  # all that were ever, the one that nobody has been told of included
         self._closed = threading.Event()
         self._remote = False
         self._installation: Installation | None = None
@@ -91,8 +90,8 @@ class BackendLink:
         """Looks first, starts only if nothing is missing; a backend that was left to finish its jobs is taken over."""
         self._become(stage="starting", sentence=_("Starting the local backend."), local=True)
 
-        def work() -> Missing | tuple[LocalBackend | LeftBackend, BackendClient, BackendInfo]:
-            local: LocalBackend | LeftBackend | None = left_running(self.root)
+        def work() -> Missing | tuple[Running, BackendClient, BackendInfo]:
+            local: Running | None = left_running(self.root)
             if local is None:
                 missing = look(python)
                 if missing.requirements:
@@ -104,7 +103,7 @@ class BackendLink:
             client = BackendClient(local.url, local.token)
             return local, client, client.info(devices=True)
 
-        def started(result: Missing | tuple[LocalBackend | LeftBackend, BackendClient, BackendInfo]) -> None:
+        def started(result: Missing | tuple[Running, BackendClient, BackendInfo]) -> None:
             if isinstance(result, Missing):
                 self._looked(result)
                 return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.local import NO_WINDOW
 from slicer_kdseg.protocol.words import tr as _
 
 # What the backend imports; pip's name where it differs. The lowest versions are those of pyproject.toml.
@@ -31,7 +32,6 @@ NEEDED: dict[str, str] = {
 }
 LOWEST = (3, 11)
 LOOK_SECONDS = 60.0
-NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
 # One line without double quotes, which every launcher hands on as it is.
 LOOK = (
     "import importlib.metadata as m, importlib.util as u, json, sys;"

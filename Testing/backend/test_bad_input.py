@@ -23,6 +23,7 @@ import torch
 
 from slicer_kdseg.protocol import checks
 from slicer_kdseg.protocol.errors import OutOfSpace
+from training_backend.api.__main__ import main as backend_of_a_host
 from training_backend.cli.main import main
 from training_backend.cli.results_folder import for_training
 from training_backend.cli.terminal_desk import TerminalDesk
@@ -219,6 +220,11 @@ def test_a_place_that_cannot_be_used_gets_one_sentence(tmp_path, monkeypatch, ca
     root = [] if "--root" in words or "--out" in words else ["--root", "root"]
     assert main([*words.split(), *root]) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_host_is_told_of_a_port_that_there_cannot_be(tmp_path, capsys):
+    assert backend_of_a_host(["--root", str(tmp_path), "--port", "99999"]) == 2
+    assert capsys.readouterr().err == "There is no port 99999; choose one from 1 to 65535, or 0 for a free one.\n"
 
 
 @contextmanager

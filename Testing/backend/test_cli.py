@@ -367,6 +367,7 @@ def test_a_table_of_what_is_no_run_gets_one_sentence(tmp_path, capsys, content):
         ("scribble --data . --seconds 60 -1", "--seconds must be at least 1"),
         ("scribble --data . --json one_file/x.json", "cannot be written to"),
         ("loop --only scene --json .", "is a folder"),
+        ("loop --only ct --data .", "The part 'acdc', and it alone, needs --data"),
         ("loop --json one.json two.json", "give one name"),
         ("loop --device cuda", "does not use --device"),
         ("loop --first-seed 2", "does not use --first-seed"),

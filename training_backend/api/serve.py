@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
-from slicer_kdseg.protocol.address import is_loopback
+from slicer_kdseg.protocol.address import check_port, is_loopback
 from slicer_kdseg.protocol.errors import Conflict, NotAllowed
 from slicer_kdseg.protocol.local import FINISH
 from slicer_kdseg.protocol.messages import FINAL_STATES
@@ -49,9 +49,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM, SIGINT or, with ``exit_with_stdin``, the end of stdin. Port 0 takes a free one.
 
-    Raises :class:`NotAllowed` for a bind beyond this machine without a token, :class:`Conflict` when the root or
-    the port is taken or the host is another machine.
+    Raises :class:`BadRequest` for a port that there cannot be, :class:`NotAllowed` for a bind beyond this machine
+    without a token, :class:`Conflict` when the root or the port is taken or the host is another machine.
     """
+    check_port(port)
     loopback = is_loopback(host)
     if not loopback and not token:
         raise NotAllowed(

@@ -135,8 +135,8 @@ def _loop(options: argparse.Namespace) -> dict[str, Any]:
     if strange:
         raise BadRequest(f"The bench 'loop' has no part {strange[0]!r}; it has {', '.join(PARTS)}.")
     parts = options.only or [part for part in PARTS if part != "acdc" or options.data is not None]
-    if "acdc" in parts and options.data is None:
-        raise BadRequest("The part 'acdc' needs --data with the folder that holds acdc_scribble/.")
+    if ("acdc" in parts) != (options.data is not None):
+        raise BadRequest("The part 'acdc', and it alone, needs --data with the folder that holds acdc_scribble/.")
     costs, live, rows = {}, {}, []
     longest = max(options.seconds, default=math.inf)
     if "scene" in parts:

@@ -30,7 +30,6 @@ def run(options: argparse.Namespace) -> int:
 
     if options.limit < 1:
         raise BadRequest("--limit must be at least 1: so many jobs train at once.")
-    check_port(options.port)
     writable(options.root, "--root folder")
     token = secrets.token_urlsafe(32) if options.new_token else os.environ.get(TOKEN_VARIABLE)
     print(
@@ -38,9 +37,3 @@ def run(options: argparse.Namespace) -> int:
     )
     serve(options.root, options.host, options.port, token, limit=options.limit)
     return 0
-
-
-def check_port(port: int) -> None:
-    """Raises :class:`BadRequest`."""
-    if not 0 <= port <= 65535:
-        raise BadRequest(f"There is no port {port}; choose one from 1 to 65535, or 0 for a free one.")

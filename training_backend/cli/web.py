@@ -8,9 +8,9 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from slicer_kdseg.protocol.address import check_port
 from slicer_kdseg.protocol.errors import Conflict, KDSegError
 from training_backend.cli.results_folder import writable
-from training_backend.cli.serve import check_port
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:

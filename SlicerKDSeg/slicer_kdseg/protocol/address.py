@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from slicer_kdseg.protocol.errors import BackendUnreachable
+from slicer_kdseg.protocol.errors import BackendUnreachable, BadRequest
 from slicer_kdseg.protocol.words import tr as _
 
 
@@ -42,3 +42,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def check_port(port: int) -> None:
+    """Whether a server may ask for ``port``; 0 is any free one. Raises :class:`BadRequest`."""
+    if not 0 <= port <= 65535:
+        raise BadRequest(f"There is no port {port}; choose one from 1 to 65535, or 0 for a free one.")

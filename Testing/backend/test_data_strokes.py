@@ -135,6 +135,13 @@ def test_a_class_with_two_strokes_keeps_both():
     assert (hold_out(strokes)[1] == 255).all()
 
 
+def test_nothing_is_held_out_where_no_share_is_asked_for():
+    strokes = annotate(phantom()[1], seed=0, every=2)
+    training, held = hold_out(strokes, share=0.0)
+    np.testing.assert_array_equal(training, strokes)
+    assert (held == 255).all()
+
+
 def test_strokes_drawn_on_sagittal_slices_stay_whole():
     strokes = np.full((30, 30, 12), 255, np.uint8)
     strokes[3:20, 5:8, 2], strokes[3:20, 5:8, 3] = 1, 1

@@ -12,7 +12,7 @@ from training_backend.cli.demo import the_sample
 from training_backend.data.annotator import annotate
 from training_backend.data.appearance import appearance
 from training_backend.data.cases import read_image, spacing_mm
-from training_backend.data.growcut import growcut
+from training_backend.data.growcut import growcut, near
 from training_backend.data.phantom import CONTRACT, phantom
 from training_backend.jobs.examiner import Examiner
 from training_backend.jobs.material import Material
@@ -116,7 +116,7 @@ def test_stacking_that_has_lost_is_tried_again_with_many_more_strokes_only(monke
     strokes = annotate(labels, seed=0, every=4)
     fewer = np.where(np.arange(20)[:, None, None] < 10, strokes, UNLABELLED).astype(np.uint8)
     teachers, tries = FirstTeachers(4, Stacking(steps=5, win=0.0), seed=0), []
-    monkeypatch.setattr(teachers, "_learn", tries.append)
+    monkeypatch.setattr(teachers, "_learn", lambda parts, win: tries.append(parts))
     for drawn in (fewer, fewer, strokes):
         teachers.believe([Seen(image, drawn, SPACING)])
     assert len(tries) == 2
@@ -143,6 +143,43 @@ def test_appearance_is_standardised_and_blurs_alike_in_mm():
 def test_several_sparse_cases_share_the_nets_of_one_fold_each():
     pairs = [phantom((20, 48, 48), seed=number) for number in range(3)]
     cases = [Seen(image, annotate(labels, seed=0, every=4), SPACING) for image, labels in pairs]
-    teachers = FirstTeachers(4, Stacking(steps=5, win=100.0), seed=0)
+    teachers = FirstTeachers(4, Stacking(steps=5, win_several=100.0), seed=0)
     assert len(teachers.believe(cases)) == 3
     assert len(teachers.nets) == 4
+
+
+def test_nets_of_several_cases_win_sooner_than_those_of_one():
+    pairs = [phantom((20, 48, 48), seed=number) for number in range(2)]
+    cases = [Seen(image, annotate(labels, seed=0, every=4), SPACING) for image, labels in pairs]
+    how = Stacking(steps=5, win=0.0, win_several=100.0)
+    alone, together = FirstTeachers(4, how, seed=0), FirstTeachers(4, how, seed=0)
+    alone.believe(cases[:1])
+    together.believe(cases)
+    assert (len(alone.nets), len(together.nets)) == (0, 4)
+
+
+def test_background_has_its_odds_in_volumes_and_not_those_among_strokes():
+    pairs = [phantom((20, 48, 48), seed=number) for number in range(2)]
+    cases = [Seen(image, annotate(labels, seed=0, every=4), SPACING) for image, labels in pairs]
+    of_strokes, of_volumes = (
+        FirstTeachers(4, Stacking(steps=50, win_several=100.0, prior=prior), seed=0).believe(cases)
+        for prior in (0.0, 0.5)
+    )
+    boxes = [(slice(None), *near(case.strokes)) for case in cases]
+    labelled = np.concatenate([own[box].argmax(dim=0).flatten() for own, box in zip(of_strokes, boxes, strict=True)])
+    drawn = np.concatenate([case.strokes[case.strokes != UNLABELLED] for case in cases])
+    odds = [(own == 0).sum() / (own != 0).sum() for own in (labelled, drawn)]
+    assert odds[0] > odds[1]
+    for before, after, box in zip(of_strokes, of_volumes, boxes, strict=True):
+        there = (before[box][0] > 1e-3) & (before[box][1] > 1e-3)
+        ratio = (after[box][0] / after[box][1])[there] / (before[box][0] / before[box][1])[there]
+        assert ratio.numpy() == pytest.approx(np.sqrt(odds[0] / odds[1]), rel=1e-3)
+        assert after.sum(dim=0).numpy() == pytest.approx(before.sum(dim=0).numpy(), abs=1e-5)
+
+
+def test_strokes_without_background_leave_the_odds_alone():
+    pairs = [phantom((20, 48, 48), seed=number) for number in range(2)]
+    drawn = [(image, annotate(labels, seed=0, every=4)) for image, labels in pairs]
+    cases = [Seen(image, np.where(own == 0, UNLABELLED, own).astype(np.uint8), SPACING) for image, own in drawn]
+    for belief in FirstTeachers(4, Stacking(steps=5, win_several=100.0), seed=0).believe(cases):
+        assert np.isfinite(belief.numpy()).all()

@@ -56,13 +56,13 @@ def hold_out(strokes: np.ndarray, share: float = 0.15, seed: int = 0) -> tuple[n
     """Split ``strokes`` (D, H, W) uint8 into (training, held out), both of the same kind.
 
     ``share`` of each class's strokes is held out, at least one where a class has three or more and
-    none where it has fewer. Deterministic in ``seed``.
+    none where it has fewer, or where ``share`` is 0. Deterministic in ``seed``.
     """
     rng = np.random.default_rng(seed)
     numbers, owners = stroke_numbers(strokes)
     chosen: list[int] = []
     for own in owners.values():
-        if len(own) >= LEAST_STROKES:
+        if share > 0 and len(own) >= LEAST_STROKES:
             chosen.extend(rng.choice(own, max(1, round(share * len(own))), replace=False).tolist())
     out = np.isin(numbers, chosen)
     return np.where(out, UNLABELLED, strokes).astype(np.uint8), np.where(out, strokes, UNLABELLED).astype(np.uint8)

@@ -12,6 +12,7 @@ wheel the belief reaches Dice 0.85 where grow-cut has 0.80.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ MANY_MORE = 1.3
 @dataclass(frozen=True)
 class Stacking:
     """How the stacked nets are made: one a fold. ``folds``: in all, each case in two at least; ``mix``: the votes'
-    weight beside the nets' 1; ``win``: the nets must bring the votes' log loss down to this share of it."""
+    weight beside the nets' 1; ``win``, ``win_several``: the nets must bring the votes' log loss down to this share of
+    it, on one case or on several; ``prior``: how far strokes' shares give way to volumes', 1 is wholly."""
 
     folds: int = 4
     steps: int = 150
@@ -42,6 +44,8 @@ class Stacking:
     mix: float = 0.3
     noise: float = 0.1
     win: float = 2 / 3
+    win_several: float = 0.85
+    prior: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,22 +97,26 @@ class FirstTeachers:
         folds = max(2, round(self.how.folds / len(cases)))
         pairs = zip(cases, looks, strict=True)
         parts = [part for case, look in pairs for part in _examples(case, look, self.classes, folds)]
-        self._learn([_together(parts[k :: self.how.folds]) for k in range(min(self.how.folds, len(parts)))])
+        win = self.how.win if len(cases) == 1 else self.how.win_several
+        self._learn([_together(parts[k :: self.how.folds]) for k in range(min(self.how.folds, len(parts)))], win)
         if not self.nets:
             self._lost_with = strokes
             return list(cast)
-        return [
+        heard = [
             self._heard(self.nets, torch.cat([look, _columns(vote)], dim=1)).T.reshape(vote.shape)
             for look, vote in zip(looks, cast, strict=True)
         ]
+        return _at_volumes(heard, cases, self.how.prior)
 
-    def _learn(self, parts: Sequence[Examples]) -> None:
+    def _learn(self, parts: Sequence[Examples], win: float) -> None:
         """Fit one net a fold, and keep them if they clearly win.
 
         Each is asked about the strokes of its fold, which neither it nor its votes have seen. The log loss
         decides: it fell to 0.37, 0.59 and 0.64 of the votes' on the chest CT, where stacking gains 0.04 to
         0.05 Dice, and not below 0.72 on single cases of abdominal MR and hippocampus, where it gains nothing or
-        does harm. Ten hippocampi together are another matter: their belief has 0.72 where the votes have 0.63.
+        does harm. Nets of several cases are another matter: the belief of ten hippocampi has 0.76 where the votes
+        have 0.68, and that of three abdomens, with 0.6 to 0.82 of the log loss, 0.77, 0.80 and 0.79 where they have
+        0.72, 0.79 and 0.77.
         """
         if len(parts) < 2 or len(torch.cat([part.answers for part in parts]).unique()) < 2:
             return
@@ -117,7 +125,7 @@ class FirstTeachers:
         nets = [self._fitted([*parts[:k], *parts[k + 1 :]], first + k) for k in range(len(parts))]
         own = [self._heard([net], part.inputs) for net, part in zip(nets, parts, strict=True)]
         theirs = [part.inputs[:, -self.classes :] / VOTE_SCALE for part in parts]
-        if _log_loss(torch.cat(own), answers) <= self.how.win * _log_loss(torch.cat(theirs), answers):
+        if _log_loss(torch.cat(own), answers) <= win * _log_loss(torch.cat(theirs), answers):
             self.nets += nets
 
     def _fitted(self, parts: Sequence[Examples], seed: int) -> nn.Module:
@@ -155,6 +163,36 @@ def _kept_near(belief: Tensor, case: Seen) -> Tensor:
         outside[box] = False
     belief[BACKGROUND + 1 :, outside] = 0
     return belief
+
+
+def _at_volumes(heard: Sequence[Tensor], cases: Sequence[Seen], prior: float) -> list[Tensor]:
+    """What nets of strokes say, (K+1, D, H, W) each, said of volumes, which show more background than strokes do.
+
+    Background gets the ratio of its odds in the strokes' boxes, as the nets label them, to its odds among the strokes'
+    voxels, to the power ``prior``. That is label shift (Saerens et al. 2002), in one step and in part: wholly, or in
+    more steps, it overshoots. Of abdominal MR 0.44 of the stroke voxels and 0.89 of the boxes are background: the
+    precision of livers was 0.57, and the beliefs of three cases have Dice 0.767 and 0.800 instead of 0.732 and 0.756.
+    Of hippocampi, with 0.91 and 0.94, and of the chest CT they stay as they are.
+    """
+    parts = [
+        (case.strokes, belief[(slice(None), *box)])
+        for belief, case in zip(heard, cases, strict=True)
+        if (box := near(case.strokes)) is not None
+    ]
+    odds = [
+        _odds_of_background(torch.cat([own[1].argmax(dim=0).flatten() for own in parts])),
+        _odds_of_background(torch.cat([torch.from_numpy(own[0][own[0] != UNLABELLED]) for own in parts])),
+    ]
+    weight = torch.ones(len(heard[0]), 1, 1, 1)
+    if all(0 < own < math.inf for own in odds):
+        weight[BACKGROUND] = (odds[0] / odds[1]) ** prior
+    return [belief * weight * (belief.sum(dim=0) / (belief * weight).sum(dim=0)) for belief in heard]
+
+
+def _odds_of_background(channels: Tensor) -> float:
+    """Of ``channels`` (N,); 0 where none is background, infinite where all are."""
+    background = int((channels == BACKGROUND).sum())
+    return background / (len(channels) - background) if background < len(channels) else math.inf
 
 
 def _log_loss(said: Tensor, true: Tensor) -> float:

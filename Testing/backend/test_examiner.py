@@ -99,3 +99,24 @@ def test_the_student_alone_may_speak_for_what_is_shown_unless_strokes_are_sparse
     examiner.sparse = {"good", "bad"}
     examiner.examine(3, smooth, right, right, right, FINE)
     assert not examiner.student_leads("good")
+
+
+def test_strokes_of_background_weigh_as_much_as_those_of_all_classes_together():
+    examiner = Examiner(CONTRACT, dense=False)
+    held = np.full(SIZE, UNLABELLED, np.uint8)
+    for id_, row in ((0, 1), (1, 5), (2, 8), (3, 11)):
+        held[::2, row, 3:13] = id_
+    whole = np.where(held == UNLABELLED, 0, held).astype(np.uint8)
+    thinner, leaking = whole.copy(), whole.copy()
+    thinner[:, (5, 8, 11), 3] = 0
+    leaking[:, 1, 3:5] = 1
+    examiner.held, examiner.sparse = {"good": held}, {"good"}
+    said, right = {"good": thinner}, {"good": whole}
+    examiner.examine(1, said, right, {"good": leaking}, right, FINE)
+    assert examiner.student_leads("good"), "a tenth of every class lost, a fifth of the leak mended"
+    leaking[:, 1, 4] = 0
+    examiner.examine(2, said, right, {"good": leaking}, right, FINE)
+    assert examiner.student_leads("good"), "as much mended as lost"
+    leaking[:, 1, 3] = 0
+    examiner.examine(3, said, right, {"good": leaking}, right, FINE)
+    assert not examiner.student_leads("good")

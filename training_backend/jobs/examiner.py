@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from slicer_kdseg.protocol.labels import UNLABELLED, LabelContract
+from slicer_kdseg.protocol.labels import BACKGROUND, UNLABELLED, LabelContract
 from slicer_kdseg.protocol.messages import HeldOut
 from training_backend.data.strokes import stroke_voxels
 
@@ -101,15 +101,15 @@ class Examiner:
         0.03 better; the student alone was better by 0.01 to 0.02 with -0.02 to 0.03, and worse by 0.01 to 0.02 with
         -0.07 to -0.02.
 
-        Where strokes are sparse, and all together do not clearly speak for the student either, two standard errors of
-        a dozen strokes excuse too much: on the chest CT and abdominal MRs what would have been shown was 0.06 to 0.08
-        Dice better than grow-cut with a lead of 0.00 to 0.10, 0.02 better, 0.005 worse and 0.05 worse with one of
-        -0.11 to -0.07, and 0.03 worse with one of -0.03 to -0.02.
+        Where strokes are sparse, and all together do not speak for the student, two standard errors of a dozen
+        strokes excuse too much. Where they do, six to eight strokes of a case tell little of it: on three abdomens
+        together, two seeds, what would have been shown was 0.10, 0.10 and 0.15 better with own leads of 0.09, -0.03 and
+        0.08, and 0.02, 0.02 and 0.01 worse with ones of 0.00, -0.04 and 0.09.
         """
         together = [gain for own in gains.values() for gain in own]
         lead, doubt = _lead(gains[case] or together)
         every, doubt_of_every = _lead(together)
-        if case in self.sparse and every <= doubt_of_every:
+        if case in self.sparse and every < 0:
             return lead >= -TOLERANCE
         return lead >= -doubt and every >= -doubt_of_every
 
@@ -156,7 +156,10 @@ class Examiner:
 
 
 def _lead(gains: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """The mean gain on grow-cut, stroke by stroke and every class alike, and what counts as none: two standard errors.
+    """The mean gain on grow-cut, stroke by stroke, and what counts as none: two standard errors.
+
+    Strokes of background weigh as much as all others together, among which every class is alike: of what a class loses
+    in Dice a false voxel costs as much as a missing one, and grow-cut, which leaks, finds strokes inside the classes.
 
     Few short strokes decide little (one of six voxels can be all there is of a class), and they lie inside
     the classes, where grow-cut is at its best: on ten ACDC patients 0.95 against its 0.96 went with a Dice
@@ -166,6 +169,9 @@ def _lead(gains: Sequence[tuple[int, float]]) -> tuple[float, float]:
         return -1.0, 0.0
     classes, gained = np.array([class_ for class_, _ in gains]), np.array([gain for _, gain in gains])
     share = 1.0 / np.bincount(classes)[classes]
+    foreground = classes != BACKGROUND
+    for part in (foreground, ~foreground):
+        share[part] /= max(share[part].sum(), 1e-9)
     share /= share.sum()
     mean = float(np.sum(share * gained))
     error = float(np.sqrt(np.sum((share * (gained - mean)) ** 2)))

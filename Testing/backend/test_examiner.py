@@ -79,6 +79,7 @@ def test_where_strokes_are_sparse_their_number_excuses_little():
     shown, taught = {"good": truth(), "bad": behind}, {"good": truth(), "bad": truth()}
     examiner.examine(1, shown, taught, taught, taught, FINE)
     assert examiner.student_leads("bad"), "half of one stroke of four is within two standard errors"
+    assert examiner.verdict("bad").endswith("which so few strokes cannot tell apart.")
     examiner.sparse = {"good", "bad"}
     examiner.examine(2, shown, taught, taught, taught, FINE)
     assert examiner.student_leads("good")
@@ -114,6 +115,7 @@ def test_strokes_of_background_weigh_as_much_as_those_of_all_classes_together():
     said, right = {"good": thinner}, {"good": whole}
     examiner.examine(1, said, right, {"good": leaking}, right, FINE)
     assert examiner.student_leads("good"), "a tenth of every class lost, a fifth of the leak mended"
+    assert examiner.verdict("good").endswith("but it has leaked less.")
     leaking[:, 1, 4] = 0
     examiner.examine(2, said, right, {"good": leaking}, right, FINE)
     assert examiner.student_leads("good"), "as much mended as lost"

@@ -39,6 +39,7 @@ class Examiner:
         self._fit: dict[str, float] = {}
         self._detail: dict[str, float] = {}
         self._good: dict[str, bool] = {}
+        self._leaks_less: dict[str, bool] = {}
         self.best = 0.0
         self._before: float | None = None
         self._shown: np.ndarray | None = None
@@ -68,6 +69,8 @@ class Examiner:
         for case in shown:
             by_itself = case not in self.sparse and self._as_good(case, alone_gains)
             self._good[case] = by_itself or self._as_good(case, gains)
+            background = [gain for class_, gain in gains[case] if class_ == BACKGROUND]
+            self._leaks_less[case] = sum(background) > 0
         self.latest = HeldOut(step, student, rival, _mean(student), _mean(rival))
         return self.latest
 
@@ -124,8 +127,10 @@ class Examiner:
         if not self.student_leads(case):
             hindrance = self._hindrance(case)
             return f"Grow-cut stays, the student has {numbers}{'; ' + hindrance if hindrance else ''}."
-        tie = "" if seen.student_mean >= seen.growcut_mean else ", less than so few strokes can tell"
-        return f"The student: {numbers}{tie}."
+        if seen.student_mean >= seen.growcut_mean:
+            return f"The student: {numbers}."
+        excuse = "but it has leaked less" if self._leaks_less[case] else "which so few strokes cannot tell apart"
+        return f"The student: {numbers}, {excuse}."
 
     def against(self, case: str, older: Callable[[], np.ndarray] | None) -> tuple[bool, str]:
         """Whether the model is not worse than the current one, whose labels of ``case`` ``older`` predicts."""

@@ -120,7 +120,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Quality on strokes that training never saw; class id (as text) to accuracy in 0..1."""
+    """Quality on strokes that training never saw; class id (as text) to Dice in 0..1."""
 
     step: int
     student: dict[str, float]

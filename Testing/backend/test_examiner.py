@@ -87,6 +87,9 @@ def test_where_strokes_are_sparse_their_number_excuses_little():
     rivals = {"good": 1 - truth(), "bad": truth()}
     examiner.examine(3, shown, taught, rivals, taught, FINE)
     assert examiner.student_leads("bad"), "all together speak for the student"
+    examiner.stacked = True
+    examiner.examine(4, shown, taught, taught, taught, FINE)
+    assert examiner.student_leads("bad"), "nets have won on strokes that they had not seen"
 
 
 def test_the_student_alone_may_speak_for_what_is_shown_unless_strokes_are_sparse():

@@ -154,6 +154,7 @@ class Material:
         items, own = self.items, [] if self.dense else self.annotated
         seen = {p: self._growing.seen(items.whole_image(p).cpu(), items.strokes_of(p).cpu()) for p in own}
         self.examiner.sparse = {self.cases[p].id for p, case in seen.items() if not mostly_annotated(case)}
+        self.examiner.stacked = self.stacked
         self._find_pieces()
 
     def _find_pieces(self) -> None:

@@ -53,6 +53,8 @@ def test_strokes_that_were_not_learnt_and_lost_detail_hinder_one_case_only():
     assert examiner.student_leads("good")
     assert not examiner.student_leads("bad")
     assert "has not learnt" in examiner.verdict("bad")
+    examiner.stacked = True
+    assert examiner.student_leads("bad"), "of what it has not learnt the nets speak alone"
     examiner.examine(2, shown, shown, shown, shown, {"good": 1.0, "bad": 0.5})
     assert not examiner.student_leads("bad")
     assert "too coarsely" in examiner.verdict("bad")

@@ -86,10 +86,15 @@ class Examiner:
         return self.dense or (self._good.get(case, False) and not self._hindrance(case))
 
     def _hindrance(self, case: str) -> str:
-        """Why the student is not to be shown on ``case``, whatever the strokes kept aside say; empty if nothing is."""
+        """Why the student is not to be shown on ``case``, whatever the strokes kept aside say; empty if nothing is.
+
+        Beside nets that have won it need not know all strokes: of what it has not learnt they speak alone. Three
+        abdomens are shown 0.05 better than grow-cut after 30 seconds, when the student alone is 0.15 worse.
+        """
         if self._detail.get(case, 1.0) < DETAIL:
             return "it looks too coarsely at this image, raise slice_size"
-        return "it has not learnt all strokes yet" if self._fit.get(case, 0.0) < FITS else ""
+        fits = self.stacked or self._fit.get(case, 0.0) >= FITS
+        return "" if fits else "it has not learnt all strokes yet"
 
     def _gains(self, case: str, labels: np.ndarray, growcut: np.ndarray) -> list[tuple[int, float]]:
         """Of every stroke kept aside in ``case``: its class, and by which share of it ``labels`` are better."""

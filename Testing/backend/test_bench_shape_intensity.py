@@ -43,5 +43,7 @@ def test_a_row_that_cannot_be_measured_is_refused_before_anything_is_read(only):
 def test_every_variant_has_settings_that_exist_and_rivals_have_no_teacher():
     settings = {own.name: resolve(own.method, own.preset, dict(own.settings)) for own in VARIANTS}
     without = [name for name, own in settings.items() if own.feature == 0 and not own.inherit]
-    assert without == ["without", "without_longer", "views", "weak_without"]
+    assert without == ["shape_intensity", "without", "weak_shape_intensity", "weak_without"]
+    assert [name for name in without if settings[name].painted_views] == ["shape_intensity", "weak_shape_intensity"]
+    assert not settings["distilled"].painted_views
     assert settings["paper"].paint == "means"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training_backend.data.augment import draw_views, grid_of, sample
-from training_backend.data.class_means import class_mean_image, class_means, draw_intensities, painted
+from training_backend.data.class_means import class_means, draw_intensities, painted
 from training_backend.data.recontrast import draw_contrasts, recontrasted
 
 
@@ -34,6 +34,10 @@ def by_loop(image: np.ndarray, target: np.ndarray) -> np.ndarray:
                 if here.any():
                     picture[b, c][here] = image[b, c][here].mean()
     return picture
+
+
+def class_mean_image(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return painted(class_means(image, target), target)
 
 
 @pytest.mark.parametrize(

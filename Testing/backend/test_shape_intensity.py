@@ -21,10 +21,11 @@ from training_backend.networks.skipless import without_skips
 
 SPACING = (6.0, 1.0, 1.0)
 SMALL = {"steps": 6, "channels": 4, "levels": 3, "batch": 2, "slice_size": 48, "gate": 0.0}
+TAUGHT = {"feature": 4.0, "painted_views": 0.0}
 
 
 def a_method(cases: int = 1, said: list[str] | None = None, **differences) -> ShapeIntensity:
-    settings = resolve("shape_intensity", "fast", SMALL | differences)
+    settings = resolve("shape_intensity", "fast", SMALL | TAUGHT | differences)
     view = view_for(settings, cases)
     pairs = [phantom((6, 48, 48), seed=seed) for seed in range(cases)]
     how = preprocess.fit([image.shape for image, _ in pairs], [SPACING] * cases, settings, view)
@@ -226,6 +227,13 @@ def test_every_term_has_a_switch():
     assert set(method.teach(Moment(3, 0.6))) == {"target_ce"}
 
 
+def test_the_fast_preset_shows_contrasts_and_has_no_teacher_the_paper_preset_has_one():
+    fast, paper = resolve("shape_intensity", "fast"), resolve("shape_intensity", "paper")
+    assert (fast.feature, fast.inherit, fast.painted_views) == (0.0, False, 0.5)
+    assert paper.feature > 0
+    assert paper.painted_views == 0
+
+
 def test_the_published_terms_are_the_paper_preset():
     settings = resolve("shape_intensity", "paper")
     published = ("feature", "paint", "teacher_skips", "standardised", "all_maps", "ramp", "fade", "target_dice")
@@ -253,6 +261,17 @@ def test_hints_rise_and_fade():
     assert method._loudness(0.8) == pytest.approx(0.5)
     assert method._loudness(1.0) == 0.0
     assert a_method(ramp=0.0, fade=1.0)._loudness(1.0) == 1.0
+
+
+def test_contrasts_of_the_classes_fade_until_images_are_seen_as_they_are():
+    method = a_method(feature=0.0, painted_views=1.0, fade=0.5)
+    for fraction, changed in ((0.0, True), (1.0, False)):
+        moment = Moment(3, fraction)
+        batch = method.learner.draw(moment)
+        assert torch.equal(method._seen(batch, moment).image, batch.image) != changed
+    lasting, end = a_method(feature=0.0, painted_views=1.0, fade=1.0), Moment(3, 1.0)
+    batch = lasting.learner.draw(end)
+    assert not torch.equal(lasting._seen(batch, end).image, batch.image)
 
 
 def test_shape_is_learnt_on_phantoms_by_teacher_and_student():

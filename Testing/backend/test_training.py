@@ -231,7 +231,7 @@ def test_a_run_cut_in_any_stage_ends_as_an_uninterrupted_one(tmp_path, a_scribbl
     case, truth = a_scribbled_phantom
     if resolve(method).learns_from == "dense":
         case = replace(case, annotation=truth, kind="dense")
-    heard = {"gate": 0.0} if method == "shape_intensity" else {}
+    heard = {"gate": 0.0, "feature": 4.0} if method == "shape_intensity" else {}
     monkeypatch.setattr("training_backend.jobs.training.CHECKPOINT_SECONDS", 0.0)
 
     def a_life(folder: Path, desk: ListDesk) -> Training:

@@ -19,10 +19,10 @@ from training_backend.cli.bench_runs import Variant, trained
 from training_backend.cli.results_folder import writable
 from training_backend.data.annotator import annotate
 from training_backend.data.cases import as_read, read_image
-from training_backend.data.class_means import class_mean_image
 from training_backend.data.growcut import growcut
 from training_backend.data.items import hot
 from training_backend.data.phantom import CONTRACT, OTHER_MEANS, SCANNER_MEANS, phantom
+from training_backend.data.recontrast import draw_contrasts, recontrasted
 from training_backend.report.pictures import Panel, side_by_side
 
 if TYPE_CHECKING:
@@ -98,13 +98,14 @@ def of_shape_intensity(seconds: float) -> Drawn:
     cases = [_case(f"case {seed}", *phantom(SHAPE, seed=seed)) for seed in range(4)]
     image, labels = cases[0].image, cases[0].annotation
     stranger, _ = phantom(SHAPE, seed=9, means=SCANNER_MEANS)
-    target = hot(torch.from_numpy(labels.astype(np.int8)), len(CONTRACT.ids))
-    shape = class_mean_image(torch.from_numpy(image)[None, None], target[None])[0, 0].numpy()
+    target = hot(torch.from_numpy(labels.astype(np.int8)), len(CONTRACT.ids))[None]
+    contrasts = draw_contrasts(1, len(CONTRACT.ids), 3, 1.0, torch.Generator().manual_seed(0))
+    again = recontrasted(torch.from_numpy(image)[None, None], target, contrasts)[0, 0].numpy()
     with trained(Variant("shape_intensity", "shape_intensity"), CONTRACT, cases, seconds, 0) as ours:
         said = ours.model.predict(stranger, AFFINE)
     panels = [
         Panel("several labelled cases", image[SLICE], labels[SLICE]),
-        Panel("what the teacher sees: shape", shape[SLICE]),
+        Panel("the same in another contrast", again[SLICE]),
         Panel("another scanner, never seen", stranger[SLICE]),
         Panel("the student there", stranger[SLICE], said[SLICE]),
     ]

@@ -34,11 +34,6 @@ def painted(intensities: Tensor, target: Tensor) -> Tensor:
     return (intensities @ target.flatten(2)).view(len(target), intensities.shape[1], *target.shape[2:])
 
 
-def class_mean_image(image: Tensor, target: Tensor) -> Tensor:
-    """The image with every class region replaced by its mean; shapes as in :func:`class_means`."""
-    return painted(class_means(image, target), target)
-
-
 def draw_intensities(count: int, channels: int, classes: int, rng: torch.Generator) -> Tensor:
     """(B, C, K+1): intensities in random order, apart from each other and jittered, of about unit deviation.
 

@@ -5,6 +5,8 @@
        │                                              ▼                     ▼ feature distillation
        └──► CE + Dice ──► student ◄── image, or image with every class in a contrast of its own
 
+The ``fast`` preset has those contrasts and no teacher, which takes more from a student than it gives (BENCHMARKS.md).
+
 Shape-intensity knowledge distillation (Frontiers of Computer Science 19:199705, arXiv 2409.17503) is known to us by
 abstract, figures and the public code of its cardiac task; nothing is taken from that code. The ``paper`` preset has
 its terms: teacher without skip connections on class means, raw maps of the last decoder level, weight 2, CE alone.
@@ -68,7 +70,7 @@ class ShapeIntensity:
 
     def teach(self, moment: Moment) -> Terms:
         """The student looks at images, never at pictures: those it has only the teacher's word of."""
-        s, batch = self.settings, self._seen(self.learner.draw(moment), moment.step)
+        s, batch = self.settings, self._seen(self.learner.draw(moment), moment)
         with self.learner.autocast():
             seen = self.learner.student.scales(batch.image)
         logits = seen.logits[0].float()
@@ -96,24 +98,28 @@ class ShapeIntensity:
             shape.bequeath(self.learner.teacher)
         self.notes = shape.notes
 
-    def _seen(self, batch: Batch, step: int) -> Batch:
+    def _seen(self, batch: Batch, moment: Moment) -> Batch:
         """The batch with a share of its images in other contrasts, class by class."""
-        s = self.settings
-        if not s.painted_views:
+        share = self.settings.painted_views * self._fading(share_gone(moment.fraction, self.begins))
+        if not share:
             return batch
-        rng = generator_for(self.learner.seed + CONTRAST_SALT, step)
+        rng = generator_for(self.learner.seed + CONTRAST_SALT, moment.step)
         shown = batch.image.shape[1] - 3 * self.preprocess.position
         image = batch.image.clone()
-        contrasts = draw_contrasts(len(image), batch.target.shape[1], self.items.dims, s.painted_views, rng)
+        contrasts = draw_contrasts(len(image), batch.target.shape[1], self.items.dims, share, rng)
         image[:, :shown] = recontrasted(image[:, :shown], batch.target, contrasts)
         return replace(batch, image=image)
 
     def _loudness(self, gone: float) -> float:
-        """0..1: hints rise over ``ramp``, and fade from ``fade`` on so that the last word is the labels'.
+        """0..1: hints rise over ``ramp``, and fade."""
+        rise = sigmoid_ramp(gone, 0.0, self.settings.ramp) if self.settings.ramp else 1.0
+        return rise * self._fading(gone)
+
+    def _fading(self, gone: float) -> float:
+        """1..0: from ``fade`` on hints and other contrasts give way, so that the last word is the images' and labels'.
 
         Faded hints cost nothing at home and keep what they give elsewhere: ACDC 0.826 as without them, 0.818 when
         they stay; LGE 0.756 and 0.761, without 0.718 (four tuning patients, 1550 steps).
         """
-        s = self.settings
-        rise = sigmoid_ramp(gone, 0.0, s.ramp) if s.ramp else 1.0
-        return rise * min(1.0, (1.0 - gone) / (1.0 - s.fade)) if s.fade < 1 else rise
+        fade = self.settings.fade
+        return min(1.0, (1.0 - gone) / (1.0 - fade)) if fade < 1 else 1.0

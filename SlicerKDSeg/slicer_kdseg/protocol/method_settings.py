@@ -117,7 +117,7 @@ class ShapeIntensitySettings(TrainSettings):
     all_maps: bool = setting(True, hint="maps of every decoder level, else the last one only")
     standardised: bool = setting(True, hint="compare maps channel by channel at mean 0 and deviation 1, else raw")
     ramp: float = setting(0.3, 0, 1, "share of the student's stage over which the hints rise to their weight; 0 = none")
-    fade: float = setting(0.5, 0, 1, "share of the student's stage from which on they fade to nothing; 1 = never")
+    fade: float = setting(0.5, 0, 1, "share of the student's stage from which on hints and contrasts fade; 1 = never")
     paint: Literal["means", "drawn"] = setting("drawn", hint="intensities in the teacher's pictures")
     teacher_skips: bool = setting(True, hint="skip connections in the teacher; without them it learns slowly")
     teacher_share: float = setting(0.42, 0.01, 0.9, "share of the budget that the teacher of shape learns for")

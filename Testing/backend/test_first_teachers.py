@@ -181,5 +181,10 @@ def test_strokes_without_background_leave_the_odds_alone():
     pairs = [phantom((20, 48, 48), seed=number) for number in range(2)]
     drawn = [(image, annotate(labels, seed=0, every=4)) for image, labels in pairs]
     cases = [Seen(image, np.where(own == 0, UNLABELLED, own).astype(np.uint8), SPACING) for image, own in drawn]
-    for belief in FirstTeachers(4, Stacking(steps=5, win_several=100.0), seed=0).believe(cases):
-        assert np.isfinite(belief.numpy()).all()
+    of_strokes, of_volumes = (
+        FirstTeachers(4, Stacking(steps=5, win_several=100.0, prior=prior), seed=0).believe(cases)
+        for prior in (0.0, 0.5)
+    )
+    for before, after in zip(of_strokes, of_volumes, strict=True):
+        assert np.isfinite(after.numpy()).all()
+        assert torch.equal(before, after)

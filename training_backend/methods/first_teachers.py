@@ -186,7 +186,8 @@ def _at_volumes(heard: Sequence[Tensor], cases: Sequence[Seen], prior: float) ->
     weight = torch.ones(len(heard[0]), 1, 1, 1)
     if all(0 < own < math.inf for own in odds):
         weight[BACKGROUND] = (odds[0] / odds[1]) ** prior
-    return [belief * weight * (belief.sum(dim=0) / (belief * weight).sum(dim=0)) for belief in heard]
+    weighed = [belief * weight for belief in heard]
+    return [own * (belief.sum(dim=0) / own.sum(dim=0)) for own, belief in zip(weighed, heard, strict=True)]
 
 
 def _odds_of_background(channels: Tensor) -> float:
